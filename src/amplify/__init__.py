@@ -1,0 +1,1 @@
+"""AMPLIFY: robot learning from videos without actions, through discrete motion tokens."""

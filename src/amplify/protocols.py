@@ -1,0 +1,158 @@
+"""The verbs: what a room offers to the others, whoever implements it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor, nn
+
+from amplify.types import ActionChunk, Clip, Observation, Plan, Sample, TrackWindow
+
+
+@runtime_checkable
+class Tracker(Protocol):
+    """Follows points through a video."""
+
+    name: str
+    version: str
+
+    @property
+    def settings(self) -> Mapping[str, str | int | float | bool]:
+        """What changes the result; stored in every track file."""
+        ...
+
+    def track(self, clip: Clip, queries: Float[Tensor, "n 2"], *, horizon: int) -> TrackWindow:
+        """The queries, re-initialised at every frame of the clip and followed for ``horizon`` frames.
+
+        Args:
+            clip: One camera's video, T frames.
+            queries: Normalised start points, the same at every start frame.
+            horizon: Frames of a window, the query frame included.
+
+        Returns:
+            Windows of shape (T, 1 view, horizon, n, 2); ``valid`` is False past the end of the clip, where the last
+            position is repeated.
+        """
+        ...
+
+
+@runtime_checkable
+class VisionEncoder(Protocol):
+    """Frozen or trained eyes; owns float conversion, resizing, mean and standard deviation."""
+
+    name: str
+    patches: int
+    width: int
+
+    def encode(self, images: UInt8[Tensor, "*b h w 3"]) -> Float[Tensor, "*b p d"]:
+        """Patch tokens of each image, float32."""
+        ...
+
+
+@runtime_checkable
+class TextEncoder(Protocol):
+    """Frozen ears."""
+
+    name: str
+    tokens: int
+    width: int
+
+    def encode(self, sentences: Sequence[str]) -> Float[Tensor, "b l e"]:
+        """Token embeddings of each sentence, float32."""
+        ...
+
+
+class ActionHead(Protocol):
+    """A distribution over action chunks; actions here are scaled to [−1, 1] by the owner's scaler."""
+
+    def loss(
+        self,
+        context: Float[Tensor, "b s d"],
+        target: Float[Tensor, "b s a"],
+        valid: Bool[Tensor, "b s"],
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Mean loss over the valid steps; a scalar."""
+        ...
+
+    def sample(
+        self, context: Float[Tensor, "b s d"], *, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "b s a"]:
+        """Actions in [−1, 1]; the mode where ``generator`` is None and the head has one."""
+        ...
+
+
+class Policy(Protocol):
+    """Observation to plan; pure, so that memory lives in one place, the Controller."""
+
+    def plan(
+        self, observation: Observation, *, previous: Plan | None = None, generator: torch.Generator | None = None
+    ) -> Plan:
+        """What to do next, for every element of the batch."""
+        ...
+
+
+class Env(Protocol):
+    """Several copies of one task, stepped together."""
+
+    num_envs: int
+    action_low: np.ndarray
+    action_high: np.ndarray
+    max_steps: int
+
+    def reset(self, seeds: Sequence[int]) -> Observation:
+        """Initial observations; a seed fixes the initial state."""
+        ...
+
+    def step(self, actions: Float[Tensor, "b a"], *, active: Sequence[bool]) -> tuple[Observation, np.ndarray]:
+        """The next observations and a boolean array: which environments have reached success.
+
+        Args:
+            actions: In environment units.
+            active: Environments that are finished are not stepped; their observation is repeated.
+        """
+        ...
+
+    def close(self) -> None:
+        """Frees the simulator."""
+        ...
+
+
+class Benchmark(Protocol):
+    """A set of tasks that a policy can act in."""
+
+    name: str
+
+    def tasks(self) -> Sequence[str]:
+        """Names of all tasks."""
+        ...
+
+    def instruction(self, task: str) -> str:
+        """The sentence that asks for the task."""
+        ...
+
+    def make(self, task: str, num_envs: int) -> Env:
+        """Environments of the task."""
+        ...
+
+
+class Stage(Protocol):
+    """One thing to train: the loop in `amplify.train` knows nothing else."""
+
+    name: str
+    module: nn.Module
+
+    def batch(self, generator: np.random.Generator, size: int) -> Sample:
+        """A random training batch; it depends on the generator alone."""
+        ...
+
+    def loss(self, batch: Sample, *, generator: torch.Generator) -> tuple[Tensor, dict[str, float | Tensor]]:
+        """A scalar to minimise and what to log."""
+        ...
+
+    def validate(self) -> dict[str, float]:
+        """Figures on held-out windows, without gradients; empty when there are none."""
+        ...
