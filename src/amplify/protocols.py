@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
-from amplify.types import ActionChunk, Clip, Observation, Plan, Sample, TrackWindow
+from amplify.types import Clip, Observation, Plan, Sample, TrackWindow
 
 
 @runtime_checkable

@@ -1,0 +1,106 @@
+"""The command line: ``amplify COMMAND …``. One file a command; this one only finds it and shows what went wrong.
+
+A command is a function whose typed keyword arguments are its options (tyro reads them) and whose returned mapping is
+its summary: printed as lines, or as one JSON line at the end with ``--json``. Exit codes: 0 done, 1 failed,
+2 bad usage, 130 interrupted.
+"""
+
+import importlib
+import json
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from amplify.errors import AmplifyError, UsageError, pick
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "quickstart": ("amplify.cli.quickstart", "video → tracks → tokens → dynamics → a robot that moves, with a report"),
+    "record metaworld": ("amplify.cli.record", "record scripted experts or play as a LeRobot dataset"),
+    "track": ("amplify.cli.track", "follow a grid of points from every frame of a dataset"),
+    "encode": ("amplify.cli.encode", "compute frozen image and text features once"),
+    "train tokenizer": ("amplify.cli.train", "tracks → motion tokens"),
+    "train forward": ("amplify.cli.train", "image + instruction → motion tokens"),
+    "train inverse": ("amplify.cli.train", "image + proprioception + motion tokens → actions"),
+    "train behaviour-cloning": ("amplify.cli.train", "the baseline: image + proprioception + instruction → actions"),
+    "evaluate policy": ("amplify.cli.evaluate", "success rates in a simulator"),
+    "evaluate tracks": ("amplify.cli.evaluate", "track metrics on held-out episodes"),
+    "doctor": ("amplify.cli.doctor", "check that rendering and the offline encoders work"),
+}
+"""``command: (module, one line)``; the function is the last word of the command with ``_`` for ``-``."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs a command and exits with its code."""
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs a command; the exit code."""
+    arguments = list(argv)
+    as_json = "--json" in arguments
+    arguments = [a for a in arguments if a != "--json"]
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    for noisy in ("OpenGL", "matplotlib", "httpx"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        if not arguments or arguments[0] in ("-h", "--help"):
+            print(_overview())
+            return 0
+        if arguments[0] == "--version":
+            from importlib.metadata import version
+
+            print(version("amplify-robot"))
+            return 0
+        summary = _call(arguments)
+    except AmplifyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted: run the same command again to go on from here", file=sys.stderr)
+        return 130
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 2
+    if as_json:
+        print(json.dumps(summary, default=str))
+    else:
+        _show(summary)
+    return 0
+
+
+def _call(arguments: list[str]) -> Mapping[str, Any]:
+    import tyro
+
+    words = 1 if arguments[0] in COMMANDS else 2
+    name = " ".join(arguments[:words])
+    groups = {c.split()[0] for c in COMMANDS}
+    if arguments[0] in groups and (len(arguments) < words or arguments[1].startswith("-")):
+        raise UsageError(f"'amplify {arguments[0]}' needs one more word", allowed=_choices(arguments[0]))
+    if name not in COMMANDS:
+        pick(
+            name if arguments[0] in groups else arguments[0],
+            dict.fromkeys(COMMANDS | dict.fromkeys(groups)),
+            kind="command",
+        )
+    function = getattr(importlib.import_module(COMMANDS[name][0]), name.split()[-1].replace("-", "_"))
+    return tyro.cli(function, args=arguments[words:], prog=f"amplify {name}") or {}
+
+
+def _choices(group: str) -> str:
+    return ", ".join(c for c in COMMANDS if c.split()[0] == group)
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS)) + 2
+    lines = ["usage: amplify COMMAND [--help] [--json] …", "", "commands:"]
+    lines += [f"  {name:<{width}}{text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(lines)
+
+
+def _show(summary: Mapping[str, Any], indent: str = "") -> None:
+    for key, value in summary.items():
+        if isinstance(value, Mapping):
+            print(f"{indent}{key}:")
+            _show(value, indent + "  ")
+        else:
+            print(f"{indent}{key}: {value:.4g}" if isinstance(value, float) else f"{indent}{key}: {value}")
