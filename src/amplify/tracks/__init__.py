@@ -1,0 +1,1 @@
+"""Points followed through video: query grids, re-initialised windows, trackers."""
