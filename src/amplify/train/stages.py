@@ -1,0 +1,214 @@
+"""What each stage learns from what: the only places where data meets a model's loss.
+
+Tokenizer and forward dynamics never read an action; inverse dynamics never reads the instruction.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from amplify import rng
+from amplify.baselines.behaviour_cloning import BehaviourCloning
+from amplify.data.windows import WindowSet
+from amplify.forward.dynamics import ForwardDynamics
+from amplify.inverse.dynamics import InverseDynamics
+from amplify.jobs import progress
+from amplify.tokens.tokenizer import MotionTokenizer
+from amplify.types import MotionTokens, Sample
+
+VALIDATION_WINDOWS = 512
+"""Held-out windows of a validation, evenly spread."""
+
+
+def _random_batch(windows: WindowSet, generator: np.random.Generator, size: int) -> tuple[np.ndarray, Sample]:
+    chosen = generator.integers(len(windows), size=size)
+    return chosen, windows.batch(chosen)
+
+
+def _mean_logs(rows: list[dict[str, float | Tensor]]) -> dict[str, float]:
+    return {name: float(np.mean([float(row[name]) for row in rows])) for name in rows[0]} if rows else {}
+
+
+def spread(windows: WindowSet, most: int) -> list[np.ndarray]:
+    """Batches of at most ``most`` evenly spread windows, always the same ones."""
+    count = min(most, len(windows))
+    chosen = np.unique(np.linspace(0, len(windows) - 1, count).astype(int)) if count else np.zeros(0, dtype=int)
+    return [chosen[i : i + 64] for i in range(0, len(chosen), 64)]
+
+
+class TokenizerStage:
+    """Tracks → motion tokens → tracks."""
+
+    name = "tokenizer"
+
+    def __init__(self, module: MotionTokenizer, windows: WindowSet, held_out: WindowSet | None = None):
+        self.module, self.windows, self.held_out = module, windows, held_out
+
+    def batch(self, step: int, generator: np.random.Generator, size: int) -> Sample:
+        """Random windows of tracks."""
+        return _random_batch(self.windows, generator, size)[1]
+
+    def loss(self, batch: Sample, *, generator: torch.Generator) -> tuple[Tensor, dict[str, float | Tensor]]:
+        """Cross-entropy of local-window classes (and its companions)."""
+        assert batch.tracks is not None
+        return self.module.loss(batch.tracks, generator=generator)
+
+    def validate(self) -> dict[str, float]:
+        """The same loss on held-out videos."""
+        rows = []
+        for chosen in spread(self.held_out, VALIDATION_WINDOWS) if self.held_out else []:
+            generator = rng.torch_generator(0, self.name, "validate", int(chosen[0]))
+            loss, logs = self.loss(self.held_out.batch(chosen), generator=generator)  # type: ignore[union-attr]
+            rows.append({"loss": loss, **logs})
+        return _mean_logs(rows)
+
+
+@torch.no_grad()
+def tokens_of_tracks(tokenizer: MotionTokenizer, windows: WindowSet, *, label: str) -> Int[Tensor, "w k"]:
+    """The motion tokens of every window, by the frozen tokenizer."""
+    tokenizer.eval()
+    everything = np.array_split(np.arange(len(windows)), max(1, len(windows) // 256))
+    rows = []
+    for chosen in progress(everything, total=len(everything), label=label, unit="batch"):
+        tracks = windows.batch(chosen).tracks
+        assert tracks is not None
+        rows.append(tokenizer.encode(tracks).indices)
+    return torch.cat(rows)
+
+
+@torch.no_grad()
+def tokens_predicted(
+    forward: ForwardDynamics, windows: WindowSet, *, samples: int, temperature: float, seed: int, label: str
+) -> Int[Tensor, "samples w k"]:
+    """Motion tokens that the frozen forward model foresees for every window: greedy first, then random futures.
+
+    Args:
+        forward: Frozen, dropout off.
+        windows: Demonstrations with features.
+        samples: Random futures beside the greedy one.
+        temperature: Of the random futures.
+        seed: Of the random futures.
+        label: Shown beside the progress bar.
+    """
+    forward.eval()
+    everything = np.array_split(np.arange(len(windows)), max(1, len(windows) // 128))
+    rows = []
+    for chosen in progress(everything, total=len(everything), label=label, unit="batch"):
+        features = windows.batch(chosen).features
+        assert features is not None
+        futures = [forward.generate(features).indices]
+        generator = rng.torch_generator(seed, "predicted", int(chosen[0]))
+        for _ in range(samples):
+            futures.append(forward.generate(features, generator=generator, temperature=temperature).indices)
+        rows.append(torch.stack(futures))
+    return torch.cat(rows, dim=1)
+
+
+class ForwardStage:
+    """Image + instruction → motion tokens, taught by the frozen tokenizer."""
+
+    name = "forward"
+
+    def __init__(
+        self,
+        module: ForwardDynamics,
+        windows: WindowSet,
+        tokens: Int[Tensor, "w k"],
+        held_out: WindowSet | None = None,
+        held_out_tokens: Int[Tensor, "w k"] | None = None,
+    ):
+        self.module, self.windows, self.tokens = module, windows, tokens
+        self.held_out, self.held_out_tokens = held_out, held_out_tokens
+
+    def batch(self, step: int, generator: np.random.Generator, size: int) -> Sample:
+        """Random windows: features and tokens."""
+        chosen, batch = _random_batch(self.windows, generator, size)
+        return replace(batch, tokens=MotionTokens(indices=self.tokens[torch.from_numpy(chosen)]))
+
+    def loss(self, batch: Sample, *, generator: torch.Generator) -> tuple[Tensor, dict[str, float | Tensor]]:
+        """Teacher-forced cross-entropy of the next code."""
+        assert batch.features is not None
+        assert batch.tokens is not None
+        return self.module.loss(batch.features, batch.tokens)
+
+    def validate(self) -> dict[str, float]:
+        """The same loss on held-out videos."""
+        if self.held_out is None or self.held_out_tokens is None:
+            return {}
+        rows = []
+        for chosen in spread(self.held_out, VALIDATION_WINDOWS):
+            batch = self.held_out.batch(chosen)
+            tokens = MotionTokens(indices=self.held_out_tokens[torch.from_numpy(chosen)])
+            loss, logs = self.loss(replace(batch, tokens=tokens), generator=torch.Generator())
+            rows.append({"loss": loss, **logs})
+        return _mean_logs(rows)
+
+
+class InverseStage:
+    """Image + proprioception + motion tokens → actions: on real tracks' tokens first, then on foreseen ones."""
+
+    name = "inverse"
+
+    def __init__(
+        self,
+        module: InverseDynamics,
+        windows: WindowSet,
+        *,
+        tokenizer: MotionTokenizer,
+        real: Int[Tensor, "w k"],
+        predicted: Int[Tensor, "samples w k"] | None,
+        predicted_from: int,
+    ):
+        self.module, self.windows, self.tokenizer = module, windows, tokenizer
+        self.real, self.predicted, self.predicted_from = real, predicted, predicted_from
+
+    def batch(self, step: int, generator: np.random.Generator, size: int) -> Sample:
+        """Random windows: features, proprioception, actions, tokens."""
+        chosen, batch = _random_batch(self.windows, generator, size)
+        rows = torch.from_numpy(chosen)
+        if self.predicted is not None and step >= self.predicted_from:
+            future = torch.from_numpy(generator.integers(self.predicted.shape[0], size=size))
+            indices = self.predicted[future, rows]
+        else:
+            indices = self.real[rows]
+        return replace(batch, tokens=MotionTokens(indices=indices))
+
+    def loss(self, batch: Sample, *, generator: torch.Generator) -> tuple[Tensor, dict[str, float | Tensor]]:
+        """The action head's loss."""
+        assert batch.features is not None
+        assert batch.tokens is not None
+        assert batch.actions is not None
+        assert batch.proprio is not None
+        codes = self.tokenizer.codes(batch.tokens)
+        return self.module.loss(batch.features, batch.proprio, codes, batch.actions, generator=generator)
+
+    def validate(self) -> dict[str, float]:
+        """Nothing: every labelled demonstration is trained on, and action error does not foretell success."""
+        return {}
+
+
+class BehaviourCloningStage:
+    """The baseline: image + proprioception + instruction → actions."""
+
+    name = "behaviour-cloning"
+
+    def __init__(self, module: BehaviourCloning, windows: WindowSet):
+        self.module, self.windows = module, windows
+
+    def batch(self, step: int, generator: np.random.Generator, size: int) -> Sample:
+        """Random windows: features, proprioception, actions."""
+        return _random_batch(self.windows, generator, size)[1]
+
+    def loss(self, batch: Sample, *, generator: torch.Generator) -> tuple[Tensor, dict[str, float | Tensor]]:
+        """The action head's loss."""
+        assert batch.features is not None
+        assert batch.actions is not None
+        assert batch.proprio is not None
+        return self.module.loss(batch.features, batch.proprio, batch.actions, generator=generator)
+
+    def validate(self) -> dict[str, float]:
+        """Nothing, as for inverse dynamics."""
+        return {}
