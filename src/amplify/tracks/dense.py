@@ -1,0 +1,129 @@
+"""Dense optical flow between consecutive frames: which image it sees, how finely, and where nothing moves."""
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from amplify.config import Config
+from amplify.coords import EVALUATION_SIZE_PX, displacements_from_pixels
+
+SMALLEST_PX = 48
+"""Below this side the coarsest level of the flow pyramid would be smaller than one patch."""
+COLOURLESS = 0.15
+"""Chroma whose contrast is below this share of brightness' contrast carries no motion."""
+UNCHANGED_LEVELS = 4
+"""Differences of up to this many of 255 levels are noise of video compression."""
+MOVING_CAMERA = 0.6
+"""Above this share of changed pixels nothing may be assumed to rest."""
+
+
+class FlowConfig(Config):
+    """How dense flow is computed and followed.
+
+    Args:
+        channel: The image that flow sees. ``chroma`` (max − min of R, G, B) is nearly blind to shadows and shading;
+            ``grey`` is brightness; ``auto`` takes chroma unless the video has hardly any colour.
+        side_px: Larger frames are first reduced to this shorter side, so that the cost does not grow with the video.
+        upsample: Flow is computed on frames enlarged this much, then averaged back: finer small motions.
+        static_mask: Zero flow where nothing changes between the frames; left out where most of the frame changes,
+            because then the camera moves.
+        fb_limit_px: A point is taken to be lost at a step whose forward–backward error is larger, in pixels of a
+            128×128 frame.
+    """
+
+    channel: Literal["auto", "chroma", "grey"] = "auto"
+    side_px: int = EVALUATION_SIZE_PX
+    upsample: Literal[1, 2] = 2
+    static_mask: bool = True
+    fb_limit_px: float = 2.0
+
+
+class FlowPair(NamedTuple):
+    """Normalised displacements of every pixel between two frames.
+
+    Args:
+        forward: From the first frame's pixels.
+        backward: From the second frame's pixels, back to the first.
+    """
+
+    forward: Float[Tensor, "2 h w"]
+    backward: Float[Tensor, "2 h w"]
+
+
+def dense_flow(frames: UInt8[np.ndarray, "t h w 3"], config: FlowConfig) -> Iterator[FlowPair]:
+    """Flow of each pair of consecutive frames, in order, computed when asked for.
+
+    Args:
+        frames: uint8 RGB.
+        config: How to compute it.
+    """
+    small = reduced(frames, config.side_px)
+    channel = channel_of(small, config)
+    height, width = small.shape[1:3]
+    scale = max(config.upsample, SMALLEST_PX / min(height, width))
+    enlarged = (round(width * scale), round(height * scale))
+    solver = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    solver.setVariationalRefinementAlpha(10.0)
+    solver.setVariationalRefinementGamma(20.0)
+    before = cv2.resize(channel[0], enlarged, interpolation=cv2.INTER_CUBIC)
+    for t in range(len(frames) - 1):
+        after = cv2.resize(channel[t + 1], enlarged, interpolation=cv2.INTER_CUBIC)
+        mask = changed(small[t], small[t + 1]) if config.static_mask else None
+        yield FlowPair(
+            forward=_field(solver.calc(before, after, None), (width, height), mask),
+            backward=_field(solver.calc(after, before, None), (width, height), mask),
+        )
+        before = after
+
+
+def sample(field: Float[Tensor, "2 h w"], points: Float[Tensor, "*b 2"]) -> Float[Tensor, "*b 2"]:
+    """The field at normalised points, bilinear; outside the frame the value of the nearest edge."""
+    at = points.reshape(1, 1, -1, 2)
+    values = F.grid_sample(field[None], at, mode="bilinear", padding_mode="border", align_corners=False)
+    return values[0, :, 0].T.reshape(points.shape)
+
+
+def channel_of(frames: UInt8[np.ndarray, "t h w 3"], config: FlowConfig) -> UInt8[np.ndarray, "t h w"]:
+    """The one-channel video that flow is computed on."""
+    grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
+    if config.channel == "grey":
+        return grey
+    spread = frames.max(axis=-1) - frames.min(axis=-1)
+    if config.channel == "auto" and spread[::8].std() < COLOURLESS * grey[::8].std():
+        return grey
+    # The offset keeps the two halves of the range apart from black, where flow's gradients would be clipped.
+    return cv2.add(spread, np.full_like(spread, 64))
+
+
+def changed(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
+    """Where the frames differ by more than noise, and one pixel around; everywhere if the camera seems to move."""
+    mask = cv2.dilate((cv2.absdiff(before, after).max(axis=-1) > UNCHANGED_LEVELS).astype(np.uint8), np.ones((3, 3)))
+    if mask.mean() > MOVING_CAMERA:
+        mask[:] = 1
+    return mask.astype(bool)
+
+
+def reduced(frames: UInt8[np.ndarray, "t h w 3"], side_px: int) -> UInt8[np.ndarray, "t h w 3"]:
+    """The frames with a shorter side of at most ``side_px``, averaged by area."""
+    height, width = frames.shape[1:3]
+    scale = side_px / min(height, width)
+    if scale >= 1:
+        return frames
+    size = (round(width * scale), round(height * scale))
+    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
+
+
+def _field(
+    flow_px: Float[np.ndarray, "hh ww 2"], size: tuple[int, int], mask: Bool[np.ndarray, "h w"] | None
+) -> Float[Tensor, "2 h w"]:
+    height, width = flow_px.shape[:2]
+    flow = cv2.resize(flow_px, size, interpolation=cv2.INTER_AREA)
+    if mask is not None:
+        flow = flow * mask[..., None]
+    return displacements_from_pixels(torch.from_numpy(flow), (width, height)).permute(2, 0, 1)
