@@ -6,9 +6,9 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
+from torch.nn.functional import grid_sample
 
 from amplify.config import Config
 from amplify.coords import EVALUATION_SIZE_PX, displacements_from_pixels
@@ -71,13 +71,14 @@ def dense_flow(frames: UInt8[np.ndarray, "t h w 3"], config: FlowConfig) -> Iter
     solver = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     solver.setVariationalRefinementAlpha(10.0)
     solver.setVariationalRefinementGamma(20.0)
+    unknown = np.empty((0, 0, 2), np.float32)
     before = cv2.resize(channel[0], enlarged, interpolation=cv2.INTER_CUBIC)
     for t in range(len(frames) - 1):
         after = cv2.resize(channel[t + 1], enlarged, interpolation=cv2.INTER_CUBIC)
         mask = changed(small[t], small[t + 1]) if config.static_mask else None
         yield FlowPair(
-            forward=_field(solver.calc(before, after, None), (width, height), mask),
-            backward=_field(solver.calc(after, before, None), (width, height), mask),
+            forward=_field(solver.calc(before, after, unknown), (width, height), mask),
+            backward=_field(solver.calc(after, before, unknown), (width, height), mask),
         )
         before = after
 
@@ -85,7 +86,7 @@ def dense_flow(frames: UInt8[np.ndarray, "t h w 3"], config: FlowConfig) -> Iter
 def sample(field: Float[Tensor, "2 h w"], points: Float[Tensor, "*b 2"]) -> Float[Tensor, "*b 2"]:
     """The field at normalised points, bilinear; outside the frame the value of the nearest edge."""
     at = points.reshape(1, 1, -1, 2)
-    values = F.grid_sample(field[None], at, mode="bilinear", padding_mode="border", align_corners=False)
+    values = grid_sample(field[None], at, mode="bilinear", padding_mode="border", align_corners=False)
     return values[0, :, 0].T.reshape(points.shape)
 
 
