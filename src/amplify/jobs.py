@@ -30,10 +30,17 @@ def cores() -> int:
 
 
 def progress(iterable: Iterable[Item], *, total: int | None, label: str, unit: str = "it") -> Iterator[Item]:
-    """The items, with a bar that shows a rate and the time left (standard error; plain lines when not a terminal)."""
-    quiet = not os.isatty(2)
+    """The items, with a bar that shows a rate and the time left; worker processes stay silent."""
     return iter(
-        tqdm(iterable, total=total, desc=label, unit=unit, dynamic_ncols=True, mininterval=10 if quiet else 0.1)
+        tqdm(
+            iterable,
+            total=total,
+            desc=label,
+            unit=unit,
+            dynamic_ncols=True,
+            mininterval=0.1 if os.isatty(2) else 10,
+            disable=multiprocessing.parent_process() is not None,
+        )
     )
 
 
