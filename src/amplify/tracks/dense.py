@@ -1,7 +1,7 @@
 """Dense optical flow between consecutive frames: which image it sees, how finely, and where nothing moves."""
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -68,17 +68,17 @@ def dense_flow(frames: UInt8[np.ndarray, "t h w 3"], config: FlowConfig) -> Iter
     height, width = small.shape[1:3]
     scale = max(config.upsample, SMALLEST_PX / min(height, width))
     enlarged = (round(width * scale), round(height * scale))
-    solver = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    # OpenCV's stubs refuse None for the flow to start from, its function wants it.
+    solver: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     solver.setVariationalRefinementAlpha(10.0)
     solver.setVariationalRefinementGamma(20.0)
-    unknown = np.empty((0, 0, 2), np.float32)
     before = cv2.resize(channel[0], enlarged, interpolation=cv2.INTER_CUBIC)
     for t in range(len(frames) - 1):
         after = cv2.resize(channel[t + 1], enlarged, interpolation=cv2.INTER_CUBIC)
         mask = changed(small[t], small[t + 1]) if config.static_mask else None
         yield FlowPair(
-            forward=_field(solver.calc(before, after, unknown), (width, height), mask),
-            backward=_field(solver.calc(after, before, unknown), (width, height), mask),
+            forward=_field(solver.calc(before, after, None), (width, height), mask),
+            backward=_field(solver.calc(after, before, None), (width, height), mask),
         )
         before = after
 
