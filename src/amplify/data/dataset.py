@@ -1,0 +1,163 @@
+"""Reads a LeRobotDataset v3, written here or elsewhere; broken episodes are named and set aside."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from amplify.data.health import Place, episode_rows, examine, locate, read_column
+from amplify.data.layout import ACTION, NOTES_PATH, STATE, DatasetSpec, read_info, spec_of, video_key
+from amplify.data.scene import read_scene
+from amplify.data.writer import SCENE_PATH, DatasetWriter, Episode
+from amplify.errors import DataError
+from amplify.types import Clip, SceneStates
+from amplify.video import read_video
+
+__all__ = ["Dataset", "DatasetSpec", "DatasetWriter", "Episode", "EpisodeInfo", "Problem"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeInfo:
+    """A usable episode.
+
+    Args:
+        index: Its number in the dataset.
+        length: Frames.
+        instruction: What was asked for.
+        info: Notes of the recording (task, seed, noise); empty for datasets recorded elsewhere.
+    """
+
+    index: int
+    length: int
+    instruction: str
+    info: dict[str, str | int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """An episode that was set aside, and why."""
+
+    episode_index: int
+    reason: str
+
+
+class Dataset:
+    """Episodes on disk; small to pickle, opens files only when they are read."""
+
+    def __init__(
+        self,
+        root: Path,
+        spec: DatasetSpec,
+        episodes: tuple[EpisodeInfo, ...],
+        problems: tuple[Problem, ...],
+        places: dict[int, Place],
+        sizes: dict[str, tuple[int, int]],
+    ):
+        self.root, self.spec, self.episodes, self.problems = root, spec, episodes, problems
+        self._places, self._sizes = places, sizes
+
+    @classmethod
+    def open(cls, root: Path, *, strict: bool = False, columns: bool = True) -> "Dataset":
+        """A dataset whose episodes have been checked: files present and whole, frame and row counts, finite numbers.
+
+        Args:
+            root: The dataset's folder.
+            strict: Whether one broken episode makes the dataset unusable.
+            columns: Whether to check proprioception and actions too. Without, their files are not even opened:
+                learning from video must not depend on them in any way.
+
+        Raises:
+            DataError: There is no dataset of this format, no usable episode, or (if strict) any broken one.
+        """
+        root = Path(root)
+        info = read_info(root)
+        spec = spec_of(info, root)
+        notes = _notes(root)
+        rows = episode_rows(root)
+        places, reasons = locate(root, info, spec, rows)
+        reasons |= examine(places, spec if columns else None)
+        episodes = tuple(
+            EpisodeInfo(
+                index=row["episode_index"],
+                length=row["length"],
+                instruction=row["tasks"][0] if row["tasks"] else "",
+                info=notes.get(row["episode_index"], {}),
+            )
+            for row in rows
+            if row["episode_index"] not in reasons
+        )
+        problems = tuple(Problem(episode_index=index, reason=reason) for index, reason in sorted(reasons.items()))
+        if problems and (strict or not episodes):
+            shown = [f"episode {p.episode_index}: {p.reason}" for p in problems]
+            listed = "\n           ".join([*shown[:10], *([f"and {len(shown) - 10} more"] if len(shown) > 10 else [])])
+            raise DataError(
+                f"{len(problems)} of {len(problems) + len(episodes)} episodes of {root} cannot be used",
+                got=listed,
+                remedy="record or copy the episodes again" + (", or go on without --strict" if episodes else ""),
+            )
+        if not episodes:
+            raise DataError(f"no episodes in {root}", remedy="record the dataset again")
+        sizes = {camera: tuple(info["features"][video_key(info, camera)]["shape"][:2]) for camera in spec.cameras}
+        usable = {episode.index: places[episode.index] for episode in episodes}
+        return cls(root, spec, episodes, problems, usable, sizes)
+
+    def frames(self, episode_index: int, camera: str) -> UInt8[np.ndarray, "t h w 3"]:
+        """The video of one camera.
+
+        Raises:
+            DataError: No such episode or camera, or the file cannot be decoded.
+        """
+        place = self._at(episode_index)
+        if camera not in place.videos:
+            raise DataError(f"no camera {camera!r} in {self.root}", allowed=", ".join(self.spec.cameras))
+        path, start = place.videos[camera]
+        height, width = self._sizes[camera]
+        return read_video(path, start, place.length)[:, :height, :width]
+
+    def proprio(self, episode_index: int) -> Float32[np.ndarray, "t p"] | None:
+        """Proprioception at each frame, environment units; None if the dataset has none."""
+        place = self._at(episode_index)
+        return None if self.spec.proprio_names is None else read_column(place, episode_index, STATE)
+
+    def actions(self, episode_index: int) -> Float32[np.ndarray, "t a"] | None:
+        """The action at each frame, environment units; None for action-free video."""
+        place = self._at(episode_index)
+        return None if self.spec.action_names is None else read_column(place, episode_index, ACTION)
+
+    def scene(self, episode_index: int) -> SceneStates | None:
+        """Poses of everything in each frame; None unless recorded in simulation."""
+        self._at(episode_index)
+        path = self.root / SCENE_PATH.format(index=episode_index)
+        return read_scene(path) if path.is_file() else None
+
+    def clip(self, episode_index: int, camera: str) -> Clip:
+        """What a tracker sees: one camera's video, with the simulator's truth where there is one."""
+        frames = self.frames(episode_index, camera)
+        return Clip(frames=frames, fps=float(self.spec.fps), camera=camera, scene=self.scene(episode_index))
+
+    def fingerprint(self, episode_index: int) -> str:
+        """Twelve hexadecimal digits that change when the episode is recorded anew (its length or video sizes)."""
+        place = self._at(episode_index)
+        parts = [(camera, path.stat().st_size, start) for camera, (path, start) in sorted(place.videos.items())]
+        return hashlib.sha256(repr((place.length, parts)).encode()).hexdigest()[:12]
+
+    def _at(self, episode_index: int) -> Place:
+        if episode_index in self._places:
+            return self._places[episode_index]
+        reason = next((p.reason for p in self.problems if p.episode_index == episode_index), None)
+        raise DataError(
+            f"no usable episode {episode_index} in {self.root}",
+            got=reason,
+            remedy="choose an index of `Dataset.episodes`",
+        )
+
+
+def _notes(root: Path) -> dict[int, dict[str, str | int | float]]:
+    path = root / NOTES_PATH
+    if not path.is_file():
+        return {}
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return {line["episode_index"]: line["info"] for line in lines}

@@ -1,0 +1,290 @@
+"""Writes a LeRobotDataset v3, one parquet file and one mp4 a camera an episode, from any number of processes.
+
+Episodes are staged whole under ``.staging``; `DatasetWriter.finalize` gives them their numbers. Until ``meta/info.json``
+appears, last, there is no dataset; a kill at any moment loses at most the episode being written.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float32, UInt8
+
+from amplify.data.files import place, write_json, written_aside
+from amplify.data.layout import (
+    ACTION,
+    CHUNK,
+    DATA_PATH,
+    EPISODES_PATH,
+    IMAGES,
+    INDEX_FEATURES,
+    NOTES_PATH,
+    STATE,
+    VIDEO_PATH,
+    DatasetSpec,
+    info_of,
+    read_info,
+    spec_of,
+)
+from amplify.data.scene import write_scene
+from amplify.data.stats import Stats, column_stats, image_stats, total_stats
+from amplify.errors import DataError
+from amplify.types import SceneStates
+from amplify.video import write_video
+
+SCENE_PATH = "sidecars/scene/episode-{index:06d}.safetensors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """One recording, before it has a number.
+
+    Args:
+        instruction: What was asked for.
+        frames: RGB video of each camera.
+        proprio: Proprioception at each frame, environment units; None for video.
+        actions: The action taken at each frame, environment units; None for video.
+        scene: Poses of everything, for exact tracks; simulation only.
+        info: Notes (task, seed, noise).
+    """
+
+    instruction: str
+    frames: dict[str, UInt8[np.ndarray, "t h w 3"]]
+    proprio: Float32[np.ndarray, "t p"] | None = None
+    actions: Float32[np.ndarray, "t a"] | None = None
+    scene: SceneStates | None = None
+    info: dict[str, str | int | float] = field(default_factory=dict)
+
+
+class DatasetWriter:
+    """Stages episodes and makes a dataset of them.
+
+    Args:
+        root: The dataset's folder; new, empty, or left by an interrupted recording with the same spec.
+        spec: What every episode has.
+
+    Raises:
+        DataError: The folder holds something else.
+    """
+
+    def __init__(self, root: Path, spec: DatasetSpec):
+        self.root, self.spec = root, spec
+        self.staging = root / ".staging"
+        note = self.staging / "spec.json"
+        if self.finished:
+            found = spec_of(read_info(root), root)
+        elif note.is_file():
+            found = DatasetSpec.model_validate_json(note.read_text())
+        else:
+            if root.exists() and any(p.name != ".staging" for p in root.iterdir()):
+                raise DataError(f"not an empty folder, nor a dataset: {root}", remedy="choose another folder")
+            write_json(note, spec.model_dump())
+            found = spec
+        if found != spec:
+            raise DataError(
+                f"{root} holds a recording with other settings",
+                got=spec.model_dump_json(),
+                allowed=found.model_dump_json(),
+                remedy="choose another folder, or remove this one",
+            )
+
+    @property
+    def finished(self) -> bool:
+        """Whether the dataset is complete."""
+        return (self.root / "meta" / "info.json").is_file()
+
+    def staged(self) -> frozenset[str]:
+        """Keys of the episodes that are safely on disk."""
+        if self.finished:
+            return frozenset(_finished_keys(self.root))
+        return frozenset(p.name for p in self.staging.iterdir() if (p / "record.json").is_file() and p.name[0] != ".")
+
+    def write_episode(self, key: str, episode: Episode) -> None:
+        """Stages one episode; does nothing if the key is staged already.
+
+        Args:
+            key: Names the recording for resuming; letters, digits, ``.``, ``_`` and ``-``.
+            episode: All arrays have one row a frame.
+
+        Raises:
+            DataError: The episode does not fit the spec, has rows that are not numbers, or the dataset is complete.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", key) or key == "spec.json":
+            raise DataError("episode key not usable as a file name", got=repr(key), allowed="letters, digits, . _ -")
+        if key in self.staged():
+            return
+        if self.finished:
+            raise DataError(f"the dataset {self.root} is complete", got=key, remedy="record into another folder")
+        length = _check(key, episode, self.spec)
+        aside = self.staging / f".{key}.{os.getpid()}"
+        shutil.rmtree(aside, ignore_errors=True)
+        stats: dict[str, Stats] = {}
+        for camera in self.spec.cameras:
+            write_video(aside / f"{camera}.mp4", episode.frames[camera], self.spec.fps)
+            stats[IMAGES + camera] = image_stats(episode.frames[camera])
+        columns = {STATE: episode.proprio, ACTION: episode.actions}
+        np.savez(aside / "columns.npz", **{name: array for name, array in columns.items() if array is not None})
+        if episode.scene is not None:
+            write_scene(aside / "scene.safetensors", episode.scene)
+        record = {
+            "length": length,
+            "instruction": episode.instruction,
+            "info": episode.info,
+            "stats": {name: _listed(part) for name, part in stats.items()},
+        }
+        write_json(aside / "record.json", record)
+        try:
+            aside.rename(self.staging / key)
+        except OSError:  # another process staged the same key meanwhile
+            shutil.rmtree(aside)
+
+    def finalize(self, keys: Sequence[str]) -> None:
+        """Makes the dataset of staged episodes; the same call again finishes what was interrupted.
+
+        Args:
+            keys: Episodes to keep; their order becomes the episode index.
+
+        Raises:
+            DataError: An episode is not staged, or the dataset is complete with other episodes.
+        """
+        if self.finished:
+            if list(keys) != _finished_keys(self.root):
+                raise DataError(f"{self.root} is complete, with other episodes", remedy="record into another folder")
+            shutil.rmtree(self.staging, ignore_errors=True)
+            return
+        missing = sorted(set(keys) - self.staged())
+        if missing or not keys or len(set(keys)) < len(keys):
+            got = f"not staged: {', '.join(missing[:5])}" if missing else f"{len(keys)} keys"
+            raise DataError("cannot finish the dataset", got=got, allowed="one or more distinct staged episodes")
+        for leftover in ("data", "videos", "sidecars", "meta"):
+            shutil.rmtree(self.root / leftover, ignore_errors=True)
+        records = [json.loads((self.staging / key / "record.json").read_text()) for key in keys]
+        tasks = list(dict.fromkeys(record["instruction"] for record in records))
+        rows, start = [], 0
+        for index, (key, record) in enumerate(zip(keys, records)):
+            rows.append(self._place_episode(index, start, self.staging / key, record, tasks))
+            start += record["length"]
+        self._write_meta(keys, records, tasks, rows)
+        shutil.rmtree(self.staging)
+
+    def _place_episode(
+        self, index: int, start: int, folder: Path, record: dict[str, Any], tasks: list[str]
+    ) -> dict[str, Any]:
+        length, task = record["length"], tasks.index(record["instruction"])
+        at = {"chunk_index": index // CHUNK, "file_index": index % CHUNK}
+        frame = np.arange(length)
+        with np.load(folder / "columns.npz") as columns:
+            arrays: dict[str, np.ndarray] = {name: columns[name] for name in columns.files}
+        arrays |= {
+            "timestamp": (frame / self.spec.fps).astype(np.float32),
+            "frame_index": frame,
+            "episode_index": np.full(length, index),
+            "index": start + frame,
+            "task_index": np.full(length, task),
+        }
+        _write_table(self.root / DATA_PATH.format(**at), {name: _column(array) for name, array in arrays.items()})
+        stats = {name: column_stats(array) for name, array in arrays.items()}
+        stats |= {name: {k: np.array(v) for k, v in part.items()} for name, part in record["stats"].items()}
+        row: dict[str, Any] = {
+            "episode_index": index,
+            "tasks": [record["instruction"]],
+            "length": length,
+            **{f"data/{name}": value for name, value in at.items()},
+            "dataset_from_index": start,
+            "dataset_to_index": start + length,
+            "meta/episodes/chunk_index": 0,
+            "meta/episodes/file_index": 0,
+        }
+        for camera in self.spec.cameras:
+            key = IMAGES + camera
+            place(folder / f"{camera}.mp4", self.root / VIDEO_PATH.format(video_key=key, **at))
+            row |= {f"videos/{key}/{name}": value for name, value in at.items()}
+            row |= {f"videos/{key}/from_timestamp": 0.0, f"videos/{key}/to_timestamp": length / self.spec.fps}
+        row |= {f"stats/{name}/{k}": v.tolist() for name, part in stats.items() for k, v in part.items()}
+        if (folder / "scene.safetensors").is_file():
+            place(folder / "scene.safetensors", self.root / SCENE_PATH.format(index=index))
+        return row
+
+    def _write_meta(
+        self, keys: Sequence[str], records: list[dict[str, Any]], tasks: list[str], rows: list[dict[str, Any]]
+    ) -> None:
+        columns = {name: pa.array([row[name] for row in rows]) for name in rows[0]}
+        _write_table(self.root / EPISODES_PATH, columns)
+        names = dict.fromkeys(name.split("/")[1] for name in rows[0] if name.startswith("stats/"))
+        parts = {
+            name: [
+                {k.split("/")[2]: np.array(v) for k, v in row.items() if k.startswith(f"stats/{name}/")} for row in rows
+            ]
+            for name in names
+        }
+        write_json(
+            self.root / "meta" / "stats.json", {name: _listed(total_stats(part)) for name, part in parts.items()}
+        )
+        # Without this pandas metadata, readers of the format take the row number for the task's name.
+        frame = {"index_columns": ["task"], "column_indexes": [], "columns": [], "pandas_version": "2.0.0"}
+        _write_table(
+            self.root / "meta" / "tasks.parquet",
+            {"task_index": pa.array(range(len(tasks)), pa.int64()), "task": pa.array(tasks)},
+            metadata={"pandas": json.dumps(frame)},
+        )
+        with written_aside(self.root / NOTES_PATH) as aside:
+            lines = [
+                json.dumps({"episode_index": index, "key": key, "info": record["info"]})
+                for index, (key, record) in enumerate(zip(keys, records))
+            ]
+            aside.write_text("\n".join(lines) + "\n")
+        info = info_of(self.spec, lengths=[record["length"] for record in records], tasks=len(tasks))
+        write_json(self.root / "meta" / "info.json", info)
+
+
+def _check(key: str, episode: Episode, spec: DatasetSpec) -> int:
+    if set(episode.frames) != set(spec.cameras):
+        raise DataError(f"episode {key} has other cameras", got=sorted(episode.frames), allowed=sorted(spec.cameras))
+    length = len(episode.frames[spec.cameras[0]])
+    for camera, frames in episode.frames.items():
+        if frames.shape != (length, spec.height, spec.width, 3) or length == 0:
+            allowed = (length or "1 or more", spec.height, spec.width, 3)
+            raise DataError(f"episode {key}, camera {camera}: wrong shape", got=frames.shape, allowed=allowed)
+    for name, array, names in (
+        ("proprioception", episode.proprio, spec.proprio_names),
+        ("actions", episode.actions, spec.action_names),
+    ):
+        if (array is None) != (names is None):
+            raise DataError(f"episode {key} and the spec disagree on whether there are {name}")
+        if array is not None and names is not None:
+            if array.shape != (length, len(names)):
+                raise DataError(f"episode {key}: wrong shape of {name}", got=array.shape, allowed=(length, len(names)))
+            if not np.isfinite(array).all():
+                raise DataError(f"episode {key}: {name} that are not finite numbers", remedy="leave the episode out")
+    return length
+
+
+def _finished_keys(root: Path) -> list[str]:
+    path = root / NOTES_PATH
+    return [json.loads(line)["key"] for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def _listed(stats: Stats) -> dict[str, Any]:
+    return {name: value.tolist() for name, value in stats.items()}
+
+
+def _column(array: np.ndarray) -> pa.Array:
+    if array.ndim == 1:
+        return pa.array(array)
+    return pa.FixedSizeListArray.from_arrays(pa.array(array.reshape(-1)), array.shape[1])
+
+
+def _write_table(path: Path, columns: dict[str, pa.Array], metadata: dict[str, str] | None = None) -> None:
+    with written_aside(path) as aside:
+        table = pa.table(columns)
+        if metadata:
+            table = table.replace_schema_metadata(metadata)
+        pq.write_table(table, aside, compression="snappy")
