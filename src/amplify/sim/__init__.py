@@ -1,0 +1,1 @@
+"""Where to act: simulated benchmarks, offscreen rendering, recording, exact tracks from geometry."""

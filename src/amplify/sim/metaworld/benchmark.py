@@ -1,0 +1,40 @@
+"""Meta-World as a set of tasks to act in."""
+
+from collections.abc import Sequence
+
+from amplify.sim.metaworld.config import MetaWorldConfig
+from amplify.sim.metaworld.env import MetaWorldEnv
+from amplify.sim.metaworld.tasks import INSTRUCTIONS, task_name
+
+
+class MetaWorldBenchmark:
+    """The fifty Meta-World tasks; an `amplify.protocols.Benchmark`.
+
+    Args:
+        config: Shared by all tasks.
+    """
+
+    name = "metaworld"
+
+    def __init__(self, config: MetaWorldConfig | None = None):
+        self.config = config or MetaWorldConfig()
+
+    def tasks(self) -> Sequence[str]:
+        """Short names in alphabetical order."""
+        return tuple(INSTRUCTIONS)
+
+    def instruction(self, task: str) -> str:
+        """The sentence that asks for the task.
+
+        Raises:
+            UnknownNameError: There is no such task.
+        """
+        return INSTRUCTIONS[task_name(task)]
+
+    def make(self, task: str, num_envs: int) -> MetaWorldEnv:
+        """Copies of the task.
+
+        Raises:
+            UnknownNameError: There is no such task or camera.
+        """
+        return MetaWorldEnv(task, num_envs, self.config)

@@ -1,0 +1,87 @@
+"""Several copies of one task, stepped together."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from amplify.sim.metaworld.config import ACTION_NAMES, MetaWorldConfig
+from amplify.sim.metaworld.images import camera_images
+from amplify.sim.metaworld.simulation import Simulation
+from amplify.sim.metaworld.tasks import INSTRUCTIONS, task_name
+from amplify.types import Observation
+
+
+class MetaWorldEnv:
+    """Several copies of one task, stepped together; an `amplify.protocols.Env`.
+
+    Args:
+        task: A name or number (see `task_name`).
+        num_envs: Copies.
+        config: Cameras, image size, action repeat, episode length.
+
+    Raises:
+        UnknownNameError: There is no such task or camera.
+    """
+
+    def __init__(self, task: str | int, num_envs: int, config: MetaWorldConfig | None = None):
+        self.config = config = config or MetaWorldConfig()
+        self.task = task_name(task)
+        self.num_envs = num_envs
+        self.max_steps = config.max_decisions
+        self.action_low = np.full(len(ACTION_NAMES), -1.0, dtype=np.float32)
+        self.action_high = np.full(len(ACTION_NAMES), 1.0, dtype=np.float32)
+        self._copies = [Simulation(self.task, config) for _ in range(num_envs)]
+        size = (num_envs, len(config.cameras), config.render.height_px, config.render.width_px, 3)
+        self._images = np.zeros(size, dtype=np.uint8)
+
+    def reset(self, seeds: Sequence[int]) -> Observation:
+        """Initial observations; a seed fixes the initial state completely.
+
+        Raises:
+            ValueError: There is not one seed a copy.
+        """
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"{self.num_envs} environments need as many seeds, got {len(seeds)}")
+        for index, (simulation, seed) in enumerate(zip(self._copies, seeds)):
+            simulation.reset(seed)
+            self._images[index] = camera_images(simulation)
+        return self._observation()
+
+    def step(self, actions: Float[Tensor, "b a"], *, active: Sequence[bool]) -> tuple[Observation, np.ndarray]:
+        """The next observations, and which copies have reached success since their reset.
+
+        Args:
+            actions: Shape (num_envs, 4), clipped to [−1, 1].
+            active: Copies that are not stepped repeat their observation.
+
+        Raises:
+            ValueError: An action is not finite, or the shapes do not fit.
+        """
+        commands = actions.detach().cpu().numpy()
+        if commands.shape != (self.num_envs, len(ACTION_NAMES)) or len(active) != self.num_envs:
+            raise ValueError(
+                f"{self.num_envs} environments need actions of shape ({self.num_envs}, {len(ACTION_NAMES)}) and as "
+                f"many active flags, got {commands.shape} and {len(active)}"
+            )
+        for index, simulation in enumerate(self._copies):
+            if active[index]:
+                if not np.isfinite(commands[index]).all():
+                    raise ValueError(f"action of environment {index} is not finite: {commands[index]}")
+                simulation.step(commands[index])
+                self._images[index] = camera_images(simulation)
+        return self._observation(), np.array([simulation.success for simulation in self._copies])
+
+    def close(self) -> None:
+        """Frees the simulators; renderers are shared and stay."""
+        self._copies = []
+
+    def _observation(self) -> Observation:
+        return Observation(
+            images=torch.from_numpy(self._images.copy()),
+            cameras=self.config.camera_names,
+            proprio=torch.from_numpy(np.stack([simulation.proprio for simulation in self._copies])),
+            instruction=(INSTRUCTIONS[self.task],) * self.num_envs,
+        )

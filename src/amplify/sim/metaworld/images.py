@@ -1,0 +1,25 @@
+"""Renderers shared by all copies of a scene."""
+
+import functools
+
+import numpy as np
+from jaxtyping import UInt8
+
+from amplify.sim.metaworld.simulation import Simulation, scene_model
+from amplify.sim.renderer import OffscreenRenderer, RenderSettings
+
+
+def camera_images(simulation: Simulation) -> UInt8[np.ndarray, "v h w 3"]:
+    """What the simulation's cameras see now.
+
+    Raises:
+        RenderingError: No OpenGL back end works.
+    """
+    renderer = _renderer(simulation.task, simulation.config.render)
+    cameras = simulation.config.cameras
+    return np.stack([renderer.render(simulation.model, simulation.data, camera) for camera in cameras])
+
+
+@functools.lru_cache(maxsize=8)
+def _renderer(task: str, settings: RenderSettings) -> OffscreenRenderer:
+    return OffscreenRenderer(scene_model(task), settings)
