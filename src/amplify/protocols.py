@@ -64,6 +64,7 @@ class TextEncoder(Protocol):
         ...
 
 
+@runtime_checkable
 class ActionHead(Protocol):
     """A distribution over action chunks; actions here are scaled to [−1, 1] by the owner's scaler."""
 
@@ -85,6 +86,7 @@ class ActionHead(Protocol):
         ...
 
 
+@runtime_checkable
 class Policy(Protocol):
     """Observation to plan; pure, so that memory lives in one place, the Controller."""
 
@@ -95,6 +97,7 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
 class Env(Protocol):
     """Several copies of one task, stepped together."""
 
@@ -121,6 +124,7 @@ class Env(Protocol):
         ...
 
 
+@runtime_checkable
 class Benchmark(Protocol):
     """A set of tasks that a policy can act in."""
 
@@ -139,6 +143,7 @@ class Benchmark(Protocol):
         ...
 
 
+@runtime_checkable
 class Stage(Protocol):
     """One thing to train: the loop in `amplify.train` knows nothing else."""
 
