@@ -1,0 +1,105 @@
+"""Pre-norm transformers."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.functional import gelu
+
+from amplify.nn.attention import Attention, LayerCache
+
+
+def embedding_table(*shape: int) -> nn.Parameter:
+    """A learned table of embeddings (positions, views, queries); the last axis is the width."""
+    return nn.Parameter(torch.randn(*shape) * shape[-1] ** -0.5)
+
+
+class Block(nn.Module):
+    """Attention and a four times wider MLP, both normalised before and added to the residual stream.
+
+    Args:
+        width: Channels.
+        heads: Attention heads.
+        dropout: On what each half adds to the stream.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.0):
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width, bias=False)
+        self.attention = Attention(width, heads)
+        self.mlp_norm = nn.LayerNorm(width, bias=False)
+        self.widen = nn.Linear(width, 4 * width, bias=False)
+        self.narrow = nn.Linear(4 * width, width, bias=False)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b m w"],
+        context: Float[Tensor, "b c w"] | None = None,
+        mask: Bool[Tensor, "m keys"] | None = None,
+        cache: LayerCache | None = None,
+    ) -> Float[Tensor, "b m w"]:
+        """The stream after one block; it attends to itself where no context is given."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), context, mask, cache))
+        return x + self.dropout(self.narrow(gelu(self.widen(self.mlp_norm(x)))))
+
+
+class Transformer(nn.Module):
+    """Self-attention blocks and a last norm.
+
+    Args:
+        width: Channels.
+        layers: Blocks.
+        heads: Attention heads.
+        dropout: Residual dropout.
+    """
+
+    def __init__(self, width: int, layers: int, heads: int, dropout: float = 0.0):
+        super().__init__()
+        self.width, self.heads = width, heads
+        self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width, bias=False)
+
+    def new_cache(self, batch: int, capacity: int) -> list[LayerCache]:
+        """Room for the keys and values of ``capacity`` positions in every layer."""
+        like = self.norm.weight
+        return [LayerCache(batch, self.heads, capacity, self.width // self.heads, like) for _ in self.blocks]
+
+    def forward(
+        self,
+        x: Float[Tensor, "b m w"],
+        mask: Bool[Tensor, "m keys"] | None = None,
+        cache: list[LayerCache] | None = None,
+    ) -> Float[Tensor, "b m w"]:
+        """The normalised stream after all blocks.
+
+        Args:
+            x: Embedded positions.
+            mask: True where a query may look at a key.
+            cache: Earlier positions, from `new_cache`; ``x`` is appended to it.
+        """
+        for i, block in enumerate(self.blocks):
+            x = block(x, None, mask, None if cache is None else cache[i])
+        return self.norm(x)
+
+
+class CrossTransformer(nn.Module):
+    """Layers of a self-attention block and a block that attends to a context, and a last norm.
+
+    Args:
+        width: Channels.
+        layers: Pairs of blocks.
+        heads: Attention heads.
+        dropout: Residual dropout.
+    """
+
+    def __init__(self, width: int, layers: int, heads: int, dropout: float = 0.0):
+        super().__init__()
+        self.among = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
+        self.across = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width, bias=False)
+
+    def forward(self, x: Float[Tensor, "b m w"], context: Float[Tensor, "b c w"]) -> Float[Tensor, "b m w"]:
+        """The normalised stream; positions must already be part of ``x`` and of ``context``."""
+        for among, across in zip(self.among, self.across):
+            x = across(among(x), context)
+        return self.norm(x)
