@@ -88,9 +88,7 @@ def gl_context() -> Any:
     """
     name = ensure_gl()
     try:
-        # Imported here because mujoco itself fails at import when MUJOCO_GL names a back end that is not installed.
-        import mujoco
-
+        # Importing mujoco itself fails when MUJOCO_GL names a back end that is not installed, so it happens in here.
         module = importlib.import_module("mujoco.gl_context" if name == "native" else _MODULES[name])
         # OSMesa takes a size; images are drawn into MuJoCo's own buffer, so that any size does.
         context = module.GLContext(64, 64)
