@@ -138,6 +138,10 @@ class Dataset:
         frames = self.frames(episode_index, camera)
         return Clip(frames=frames, fps=float(self.spec.fps), camera=camera, scene=self.scene(episode_index))
 
+    def length(self, episode_index: int) -> int:
+        """Frames of an episode."""
+        return self._at(episode_index).length
+
     def fingerprint(self, episode_index: int) -> str:
         """Twelve hexadecimal digits that change when the episode is recorded anew (its length or video sizes)."""
         place = self._at(episode_index)

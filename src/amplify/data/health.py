@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Float32
 
@@ -59,11 +58,12 @@ def locate(
         videos: dict[str, tuple[Path, int]] = {}
         for camera in spec.cameras:
             key = video_key(info, camera)
-            at = {name: row.get(f"videos/{key}/{name}") for name in ("chunk_index", "file_index", "from_timestamp")}
-            if all(value is not None for value in at.values()):
+            at = {name: row.get(f"videos/{key}/{name}") for name in ("chunk_index", "file_index")}
+            start_s = row.get(f"videos/{key}/from_timestamp")
+            if start_s is not None and None not in at.values():
                 path = root / (info.get("video_path") or VIDEO_PATH).format(video_key=key, **at)
                 # Timestamps are floats, often summed ones; the frame number is what was meant.
-                videos[camera] = path, round(at["from_timestamp"] * spec.fps)
+                videos[camera] = path, round(start_s * spec.fps)
         missing = [camera for camera in spec.cameras if camera not in videos]
         if missing:
             reasons[row["episode_index"]] = f"no video of camera {', '.join(missing)} in this episode"
@@ -140,7 +140,7 @@ def _examine_video(
 
 def _examine_rows(index: int, place: Place, tables: _Tables) -> None:
     table = tables.read(place.data)
-    rows = table.filter(pc.equal(table["episode_index"], index))
+    rows = table.filter(pa.array(table["episode_index"].to_numpy() == index))
     if len(rows) != place.length:
         raise DataError(f"wrong number of rows in {place.data}", got=len(rows), allowed=place.length)
     for name in tables.names:
@@ -153,7 +153,7 @@ def _read_rows(path: Path, names: list[str], filters: list[tuple[str, str, int]]
     if not path.is_file():
         raise DataError(f"no such file of rows: {path}", remedy=remedy)
     try:
-        table = pq.read_table(path, columns=names, filters=filters, partitioning=None)
+        table = pq.read_table(path, columns=names, filters=filters)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"damaged file of rows: {path}", got=error, remedy=remedy) from error
     missing = [name for name in names if name not in table.column_names]

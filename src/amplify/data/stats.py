@@ -12,7 +12,7 @@ IMAGE_FRAMES = 16
 Stats = dict[str, np.ndarray]
 
 
-def column_stats(values: Shaped[np.ndarray, "t *d"]) -> Stats:
+def column_stats(values: Shaped[np.ndarray, "..."]) -> Stats:
     """Statistics of one feature over the frames of an episode; each of shape (d,), a scalar feature as (1,)."""
     values = values.reshape(len(values), -1).astype(np.float64)
     quantiles = np.quantile(values, list(QUANTILES.values()), axis=0)

@@ -1,7 +1,7 @@
 """Writes a LeRobotDataset v3, one parquet file and one mp4 a camera an episode, from any number of processes.
 
-Episodes are staged whole under ``.staging``; `DatasetWriter.finalize` gives them their numbers. Until ``meta/info.json``
-appears, last, there is no dataset; a kill at any moment loses at most the episode being written.
+Episodes are staged whole under ``.staging``; `DatasetWriter.finalize` gives them their numbers. Until
+``meta/info.json`` appears, last, there is no dataset; a kill at any moment loses at most the episode being written.
 """
 
 import json
@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float32, UInt8
+from safetensors.numpy import load_file, save_file
 
 from amplify.data.files import place, write_json, written_aside
 from amplify.data.layout import (
@@ -25,7 +26,6 @@ from amplify.data.layout import (
     DATA_PATH,
     EPISODES_PATH,
     IMAGES,
-    INDEX_FEATURES,
     NOTES_PATH,
     STATE,
     VIDEO_PATH,
@@ -131,7 +131,7 @@ class DatasetWriter:
             write_video(aside / f"{camera}.mp4", episode.frames[camera], self.spec.fps)
             stats[IMAGES + camera] = image_stats(episode.frames[camera])
         columns = {STATE: episode.proprio, ACTION: episode.actions}
-        np.savez(aside / "columns.npz", **{name: array for name, array in columns.items() if array is not None})
+        save_file({name: array for name, array in columns.items() if array is not None}, aside / "columns.safetensors")
         if episode.scene is not None:
             write_scene(aside / "scene.safetensors", episode.scene)
         record = {
@@ -181,9 +181,7 @@ class DatasetWriter:
         length, task = record["length"], tasks.index(record["instruction"])
         at = {"chunk_index": index // CHUNK, "file_index": index % CHUNK}
         frame = np.arange(length)
-        with np.load(folder / "columns.npz") as columns:
-            arrays: dict[str, np.ndarray] = {name: columns[name] for name in columns.files}
-        arrays |= {
+        arrays = load_file(folder / "columns.safetensors") | {
             "timestamp": (frame / self.spec.fps).astype(np.float32),
             "frame_index": frame,
             "episode_index": np.full(length, index),
