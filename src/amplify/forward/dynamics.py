@@ -87,7 +87,9 @@ class ForwardDynamics(nn.Module):
         self.tokens = tokens
         self.codebook = FSQ(levels)
         width = config.width
-        self.vision = nn.Sequential(nn.LayerNorm(vision_width, elementwise_affine=False), nn.Linear(vision_width, width))
+        self.vision = nn.Sequential(
+            nn.LayerNorm(vision_width, elementwise_affine=False), nn.Linear(vision_width, width)
+        )
         self.text = nn.Sequential(nn.LayerNorm(text_width, elementwise_affine=False), nn.Linear(text_width, width))
         self.code = nn.Linear(len(levels), width)
         self.start = embedding_table(width)
@@ -169,9 +171,7 @@ class ForwardDynamics(nn.Module):
         chosen: list[Int[Tensor, " b"]] = []
         while True:
             last = self.trunk(x, mask, seen)[:, -1]
-            chosen.append(
-                next_token(self.classifier(last), generator=generator, temperature=temperature, top_k=top_k)
-            )
+            chosen.append(next_token(self.classifier(last), generator=generator, temperature=temperature, top_k=top_k))
             step = len(chosen)
             if step == self.tokens:
                 return MotionTokens(indices=torch.stack(chosen, dim=1))

@@ -62,15 +62,15 @@ class InverseConfig(Config):
         return cls(**{"width": 128, "layers": 2, "heads": 4, **changes})
 
 
-def _gaussian(config: InverseConfig, action_width: int) -> nn.Module:
+def _gaussian(config: InverseConfig, action_width: int) -> ActionHead:
     return GaussianHead(config.width, action_width, discount=config.discount, std=config.std)
 
 
-def _l1(config: InverseConfig, action_width: int) -> nn.Module:
+def _l1(config: InverseConfig, action_width: int) -> ActionHead:
     return L1Head(config.width, action_width, discount=config.discount)
 
 
-HEADS: dict[str, Callable[[InverseConfig, int], nn.Module]] = {"gaussian": _gaussian, "l1": _l1}
+HEADS: dict[str, Callable[[InverseConfig, int], ActionHead]] = {"gaussian": _gaussian, "l1": _l1}
 
 
 class ActionDecoder(nn.Module):
@@ -108,7 +108,9 @@ class ActionDecoder(nn.Module):
         width = config.width
         self.proprio_scaler = Scaler(proprio_width)
         self.action_scaler = Scaler(action_width)
-        self.vision = nn.Sequential(nn.LayerNorm(vision_width, elementwise_affine=False), nn.Linear(vision_width, width))
+        self.vision = nn.Sequential(
+            nn.LayerNorm(vision_width, elementwise_affine=False), nn.Linear(vision_width, width)
+        )
         self.proprio = nn.Linear(proprio_width, width)
         self.guide = nn.Linear(guide_width, width)
         self.no_image = embedding_table(width)
