@@ -1,0 +1,131 @@
+"""Exact tracks from a simulator's geometry: rays from the query pixels, followed with the bodies that they hit."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import mujoco
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from amplify.errors import DataError, UsageError, pick
+from amplify.sim.geometry import Pinhole, Scene
+from amplify.sim.metaworld.simulation import scene_model
+from amplify.types import Clip, TrackWindow
+
+SCENES: Mapping[str, Callable[[str], mujoco.MjModel]] = MappingProxyType({"metaworld": scene_model})
+"""Simulator → (scene's name → model): who can rebuild a recorded scene."""
+
+RESTING = 1e-5
+"""A point closer than this to its query (normalised) shares the ray that was cast there anyway."""
+
+
+class GroundTruthTracker:
+    """Follows points of the scene exactly; an `amplify.protocols.Tracker`.
+
+    A query pixel's ray gives a body and a point fixed to it; later poses of the body and the camera say where that
+    point is seen. It is visible while it lies in the frame and no surface lies before it. Where the ray meets nothing,
+    the point is infinitely far away.
+
+    Args:
+        scenes: Who can rebuild a scene.
+        tolerance_m: A surface hides a point only if it lies at least this much before it.
+    """
+
+    name = "ground-truth"
+    version = "1"
+
+    def __init__(self, scenes: Mapping[str, Callable[[str], mujoco.MjModel]] = SCENES, *, tolerance_m: float = 0.002):
+        self._scenes = scenes
+        self._tolerance_m = tolerance_m
+
+    @property
+    def settings(self) -> Mapping[str, str | int | float | bool]:
+        """What changes the result."""
+        return {"tolerance_m": self._tolerance_m}
+
+    def track(self, clip: Clip, queries: Float[Tensor, "n 2"], *, horizon: int) -> TrackWindow:
+        """Windows of shape (frames, 1 view, horizon, n) from every frame; see `amplify.protocols.Tracker`.
+
+        Raises:
+            DataError: The clip has no scene states, or they do not fit its frames, camera or scene.
+            UsageError: ``horizon`` is not positive.
+        """
+        if horizon < 1:
+            raise UsageError("a window needs at least one frame", got=f"horizon {horizon}", allowed="≥ 1")
+        scene, camera = self._scene_and_camera(clip)
+        query = queries.detach().cpu().double().numpy()
+        frames, n = len(clip.frames), len(query)
+        body = np.zeros((frames, n), dtype=np.int64)
+        local = np.zeros((frames, n, 3))
+        points = np.zeros((frames, horizon, n, 2), dtype=np.float32)
+        visible = np.zeros((frames, horizon, n), dtype=bool)
+        for now in range(frames):
+            scene.show(now)
+            origin = camera.position[now]
+            directions = camera.directions(query, now)
+            hits = scene.cast(origin, directions)
+            body[now] = hits.body
+            met = origin + directions * hits.distance_m[:, None]
+            rotation, position = scene.rotation[now], scene.position[now]
+            local[now] = ((met - position[hits.body])[:, None] @ rotation[hits.body])[:, 0]
+
+            starts = np.arange(max(0, now - horizon + 1), now + 1)
+            owner = body[starts]
+            world = (rotation[owner] * local[starts][..., None, :]).sum(axis=-1) + position[owner]
+            seen_at, depth = camera.project(world, now)
+            seen = (np.abs(seen_at) <= 1).all(axis=-1) & (depth > 0)
+            seen &= ~self._hidden(scene, origin, world, np.abs(seen_at - query).max(axis=-1) < RESTING, hits, seen)
+            points[starts, now - starts] = seen_at
+            visible[starts, now - starts] = seen
+        return _windows(points, visible)
+
+    def _hidden(self, scene, origin, world, resting, hits, candidates) -> np.ndarray:
+        """Which points (windows, n) lie behind a surface; only the candidates are looked at."""
+        offset = world - origin
+        distance = np.linalg.norm(offset, axis=-1)
+        free = np.where(resting, hits.distance_m, np.inf)
+        cast = candidates & ~resting
+        free[cast] = scene.cast(origin, offset[cast] / distance[cast][:, None]).distance_m
+        return free < distance - self._tolerance_m
+
+    def _scene_and_camera(self, clip: Clip) -> tuple[Scene, Pinhole]:
+        states = clip.scene
+        if states is None:
+            raise DataError(
+                "ground-truth tracks need scene states, and this dataset has none",
+                remedy="record in simulation without --no-scene, or use --tracker flow",
+            )
+        model = pick(states.simulator, self._scenes, kind="simulator")(states.scene)
+        if clip.camera not in states.cameras:
+            raise DataError(
+                f"no pose of camera {clip.camera!r} in the scene states",
+                allowed=", ".join(states.cameras),
+                remedy="record the dataset again, or use --tracker flow",
+            )
+        expected = (len(clip.frames), model.nbody, 3)
+        if tuple(states.body_position.shape) != expected:
+            raise DataError(
+                f"scene states do not fit the video or the scene {states.scene!r}",
+                got=tuple(states.body_position.shape),
+                allowed=f"{expected} (frames, bodies, 3)",
+                remedy="record the dataset again with the installed simulator version",
+            )
+        height, width = clip.frames.shape[1:3]
+        scene = Scene(model, states.body_position.numpy(), states.body_quaternion.numpy())
+        return scene, Pinhole(states.cameras[clip.camera], width / height)
+
+
+def _windows(points: np.ndarray, visible: np.ndarray) -> TrackWindow:
+    """Repeats the last position past the end of the clip."""
+    frames, horizon = visible.shape[:2]
+    last = np.minimum(frames - 1 - np.arange(frames), horizon - 1)[:, None]
+    ages = np.arange(horizon)[None]
+    held = points[np.arange(frames)[:, None], np.minimum(ages, last)]
+    valid = ages <= last
+    return TrackWindow(
+        points=torch.from_numpy(held)[:, None],
+        visible=torch.from_numpy(visible)[:, None],
+        valid=torch.from_numpy(valid)[:, None],
+    )
