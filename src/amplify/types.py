@@ -6,18 +6,20 @@ dimensions, ``p`` proprioception, ``d`` feature width. Coordinates are those of 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+Noun = TypeVar("Noun", bound="_Batchable")
+
 
 class _Batchable:
     """Maps, stacks and moves a dataclass of tensors."""
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
+    def map(self: Noun, function: Callable[[Tensor], Tensor]) -> Noun:
         """The same noun with the function applied to every tensor, nested nouns included."""
 
         def apply(value: Any) -> Any:
@@ -27,7 +29,7 @@ class _Batchable:
 
         return replace(self, **{f.name: apply(getattr(self, f.name)) for f in fields(self)})  # type: ignore[type-var]
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self: Noun, device: torch.device | str) -> Noun:
         """The same noun on another device."""
         return self.map(lambda tensor: tensor.to(device))
 
@@ -103,7 +105,7 @@ class TrackWindow(_Batchable):
     error_px: Float[Tensor, "*b v t n"] | None = None
 
     @property
-    def velocities(self) -> Float[Tensor, "*b v t-1 n 2"]:
+    def velocities(self) -> Float[Tensor, "*b v steps n 2"]:
         """Displacement per track step, normalised."""
         return self.points[..., 1:, :, :] - self.points[..., :-1, :, :]
 

@@ -10,11 +10,11 @@ from jaxtyping import UInt8
 
 from amplify.errors import UsageError, pick
 
-Image = UInt8[np.ndarray, "h w 3"]
+Image = UInt8[np.ndarray, "_ _ 3"]
 INK, PAPER = (28, 32, 38), (255, 255, 255)
 
 
-def enlarged(image: Image, factor: float) -> Image:
+def enlarged(image: Image, factor: float | int) -> Image:
     """The image at ``factor`` times its size, smooth, for viewing."""
     method = cv2.INTER_CUBIC if factor >= 1 else cv2.INTER_AREA
     return np.ascontiguousarray(cv2.resize(image, None, fx=factor, fy=factor, interpolation=method))

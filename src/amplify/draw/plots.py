@@ -11,12 +11,12 @@ PALETTE = ("#2f6fde", "#e8743b", "#19a979", "#945ecf", "#c9a100", "#6c8893", "#d
 
 
 def plot_curves(
-    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    series: Mapping[str, tuple[Sequence[float | int], Sequence[float | int]]],
     *,
     x: str,
     y: str,
     log_y: bool = False,
-    size_in: tuple[float, float] = (5.0, 3.0),
+    size_in: tuple[float | int, float | int] = (5.0, 3.0),
 ) -> bytes:
     """Lines (training curves) as a PNG file.
 
@@ -40,12 +40,12 @@ def plot_curves(
 
 
 def plot_bars(
-    groups: Mapping[str, Mapping[str, Interval | float]],
+    groups: Mapping[str, Mapping[str, Interval | float | int]],
     *,
     y: str,
-    dots: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
-    limit: tuple[float, float] | None = None,
-    size_in: tuple[float, float] = (6.5, 3.2),
+    dots: Mapping[str, Mapping[str, Sequence[float | int]]] | None = None,
+    limit: tuple[float | int, float | int] | None = None,
+    size_in: tuple[float | int, float | int] = (6.5, 3.2),
 ) -> bytes:
     """Grouped bars with their intervals as a PNG file.
 
@@ -89,7 +89,7 @@ def _colours(count: int) -> list[str]:
     return [PALETTE[i % len(PALETTE)] for i in range(count)]
 
 
-def _axes(size_in: tuple[float, float]) -> tuple[Any, Any]:
+def _axes(size_in: tuple[float | int, float | int]) -> tuple[Any, Any]:
     # The object interface: pyplot would keep global state and choose a display.
     from matplotlib.figure import Figure
 

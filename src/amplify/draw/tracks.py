@@ -23,7 +23,7 @@ def draw_tracks(
     *,
     visible: Bool[Tensor, "t n"] | None = None,
     colour: Literal["direction", "speed"] | tuple[int, int, int] = "direction",
-    scale: float = 1.0,
+    scale: float | int = 1.0,
     dim: float = 0.0,
 ) -> Image:
     """The image with a tail for every moving point, fading out towards its past, and faint dots for resting ones.
@@ -49,7 +49,7 @@ def draw_tracks(
     paint = np.zeros_like(picture)
     opacity = np.zeros((height, width), np.uint8)
     for n in np.flatnonzero(resting):
-        _dot(paint, opacity, px[-1, n], PAPER, radius=0.9 * unit, alpha=90 if seen[-1, n] else 30)
+        _dot(paint, opacity, px[-1, n], PAPER, radius=0.9 * unit, alpha=90.0 if seen[-1, n] else 30.0)
     segments = len(px) - 1
     for t in range(segments):  # oldest first: the bright end of a tail lies on top
         alpha = 255 * (0.15 + 0.85 * ((t + 1) / segments) ** 1.5)
@@ -57,7 +57,7 @@ def draw_tracks(
             strength = alpha if seen[t + 1, n] else 0.3 * alpha
             _line(paint, opacity, px[t, n], px[t + 1, n], colours[t, n], width=unit, alpha=strength)
     for n in np.flatnonzero(~resting):
-        _dot(paint, opacity, px[-1, n], colours[-1, n], radius=1.5 * unit, alpha=255 if seen[-1, n] else 80)
+        _dot(paint, opacity, px[-1, n], colours[-1, n], radius=1.5 * unit, alpha=255.0 if seen[-1, n] else 80.0)
 
     share = opacity[..., None].astype(np.float32) / 255
     blended = picture * (1 - dim) * (1 - share) + paint * share
@@ -70,7 +70,7 @@ def draw_track_video(
     *,
     visible: Bool[Tensor, "t n"] | None = None,
     tail: int = 12,
-    scale: float = 1.0,
+    scale: float | int = 1.0,
     colour: Literal["direction", "speed"] | tuple[int, int, int] = "direction",
 ) -> UInt8[np.ndarray, "t hh ww 3"]:
     """Each frame with the tails of the points up to then.
@@ -98,6 +98,8 @@ def _segment_colours(
     steps_px: Float[np.ndarray, "s n 2"], colour: str | tuple[int, int, int]
 ) -> UInt8[np.ndarray, "s n 3"]:
     shape = steps_px.shape[:2]
+    if len(steps_px) == 0 or steps_px.shape[1] == 0:
+        return np.zeros((*shape, 3), np.uint8)
     if not isinstance(colour, str):
         return np.broadcast_to(np.array(colour, np.uint8), (*shape, 3))
     pick(colour, {"direction": None, "speed": None}, kind="track colour")

@@ -17,6 +17,8 @@ SMALLEST_PX = 48
 """Below this side the coarsest level of the flow pyramid would be smaller than one patch."""
 COLOURLESS = 0.15
 """Chroma whose contrast is below this share of brightness' contrast carries no motion."""
+CHROMA_OFFSET = 64
+"""Added to chroma, which is mostly near zero, where the enlarged image would be clipped."""
 UNCHANGED_LEVELS = 4
 """Differences of up to this many of 255 levels are noise of video compression."""
 MOVING_CAMERA = 0.6
@@ -98,8 +100,7 @@ def channel_of(frames: UInt8[np.ndarray, "t h w 3"], config: FlowConfig) -> UInt
     spread = frames.max(axis=-1) - frames.min(axis=-1)
     if config.channel == "auto" and spread[::8].std() < COLOURLESS * grey[::8].std():
         return grey
-    # The offset keeps the two halves of the range apart from black, where flow's gradients would be clipped.
-    return cv2.add(spread, np.full_like(spread, 64))
+    return np.minimum(spread, 255 - CHROMA_OFFSET) + np.uint8(CHROMA_OFFSET)
 
 
 def changed(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
@@ -110,7 +111,7 @@ def changed(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3"
     return mask.astype(bool)
 
 
-def reduced(frames: UInt8[np.ndarray, "t h w 3"], side_px: int) -> UInt8[np.ndarray, "t h w 3"]:
+def reduced(frames: UInt8[np.ndarray, "t h w 3"], side_px: int) -> UInt8[np.ndarray, "t hh ww 3"]:
     """The frames with a shorter side of at most ``side_px``, averaged by area."""
     height, width = frames.shape[1:3]
     scale = side_px / min(height, width)

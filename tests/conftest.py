@@ -1,0 +1,5 @@
+from hypothesis import settings
+
+# The same examples in every run, and no time limit: machines that test are busy.
+settings.register_profile("amplify", deadline=None, derandomize=True)
+settings.load_profile("amplify")
