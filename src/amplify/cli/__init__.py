@@ -73,7 +73,7 @@ def _call(arguments: list[str]) -> Mapping[str, Any]:
 
     words = 1 if arguments[0] in COMMANDS else 2
     name = " ".join(arguments[:words])
-    groups = {c.split()[0] for c in COMMANDS}
+    groups = {c.split()[0] for c in COMMANDS if " " in c}
     if arguments[0] in groups and (len(arguments) < words or arguments[1].startswith("-")):
         raise UsageError(f"'amplify {arguments[0]}' needs one more word", allowed=_choices(arguments[0]))
     if name not in COMMANDS:
