@@ -88,14 +88,27 @@ def gl_context() -> Any:
     """
     name = ensure_gl()
     try:
-        # Importing mujoco itself fails when MUJOCO_GL names a back end that is not installed, so it happens in here.
-        module = importlib.import_module("mujoco.gl_context" if name == "native" else _MODULES[name])
-        # OSMesa takes a size; images are drawn into MuJoCo's own buffer, so that any size does.
-        context = module.GLContext(64, 64)
-        context.make_current()
+        context = _open_context("mujoco.gl_context" if name == "native" else _MODULES[name])
     except (ImportError, AttributeError, RuntimeError, OSError, *_opengl_errors()) as error:
         raise RenderingError(f"the OpenGL back end {name!r} does not work", got=error, remedy=_REMEDY) from error
     atexit.register(_shut_down, context)
+    return context
+
+
+def _open_context(module: str) -> Any:
+    # Importing mujoco itself fails when MUJOCO_GL names a back end that is not installed, so it happens in here.
+    back_end = importlib.import_module(module)
+    import mujoco
+
+    # A context whose construction failed would complain about its missing field when it is collected.
+    guarded = type("GuardedContext", (back_end.GLContext,), {"_context": None})
+    # OSMesa takes a size; images are drawn into MuJoCo's own buffer, so that any size does.
+    context = guarded(64, 64)
+    context.make_current()
+    try:
+        mujoco.MjrContext(mujoco.MjModel.from_xml_string("<mujoco/>"), mujoco.mjtFontScale.mjFONTSCALE_50.value).free()
+    except mujoco.FatalError as error:
+        raise RuntimeError(str(error)) from error
     return context
 
 

@@ -170,7 +170,9 @@ def _attempt_in_rounds(config: RecordConfig, out: Path, workers: int | None, sta
 
 def record_attempt(attempt: Attempt) -> bool:
     """Whether the attempt succeeded; if so, its episode is staged."""
-    config, simulation = attempt.config, _simulation(attempt.task, attempt.config.simulator)
+    config = attempt.config
+    # Frozen by its configuration and so hashable, which pyright does not see.
+    simulation = _simulation(attempt.task, config.simulator)  # pyright: ignore[reportArgumentType]
     simulation.reset(attempt.seed)
     generator = numpy_generator(attempt.seed, "actor")
     actor = RandomWaypoints(generator) if config.play else ScriptedExpert(attempt.task)

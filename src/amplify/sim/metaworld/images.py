@@ -15,7 +15,8 @@ def camera_images(simulation: Simulation) -> UInt8[np.ndarray, "v h w 3"]:
     Raises:
         RenderingError: No OpenGL back end works.
     """
-    renderer = _renderer(simulation.task, simulation.config.render)
+    # Frozen by its configuration and so hashable, which pyright does not see.
+    renderer = _renderer(simulation.task, simulation.config.render)  # pyright: ignore[reportArgumentType]
     cameras = simulation.config.cameras
     return np.stack([renderer.render(simulation.model, simulation.data, camera) for camera in cameras])
 
