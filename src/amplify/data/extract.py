@@ -28,8 +28,8 @@ from amplify.jobs import map_jobs
 from amplify.protocols import TextEncoder, Tracker, VisionEncoder
 from amplify.tracks.queries import uniform_grid
 
-BATCH = 32
-"""Images encoded together: enough to amortise overhead, small enough for the cache."""
+BATCH = 16
+"""Images encoded together: enough to spread the overhead, small enough for the processor's cache."""
 
 
 @runtime_checkable
