@@ -21,6 +21,7 @@ from amplify.data.sidecar import (
     sentences_fingerprint,
     text_folder,
     tracks_folder,
+    write_set_aside,
     write_sidecar,
 )
 from amplify.errors import DataError, SidecarError
@@ -101,17 +102,19 @@ def _extract(
 ) -> dict[str, Any]:
     start = time.perf_counter()
     todo = [e.index for e in dataset.episodes if not _is_done(dataset, folder, recipe, e.index)]
-    set_aside = {f"episode {p.episode_index}": p.reason for p in dataset.problems}
+    set_aside: dict[int, str] = {}
     frames = 0
     for done in map_jobs(work, todo, workers=workers, label=label, unit="episode"):
         if done.error is not None:
-            set_aside[f"episode {done.item}"] = done.error.what
+            set_aside[done.item] = done.error.what
         else:
             frames += done.result or 0
-    usable = len(dataset.episodes) + len(dataset.problems) - len(set_aside)
+    write_set_aside(dataset.root, folder, set_aside)
+    usable = len(dataset.episodes) - len(set_aside)
     if usable == 0:
         reason = next(iter(set_aside.values()))
         raise DataError(f"{label}: no episode of {dataset.root} could be used", got=reason, remedy="record it again")
+    problems = {problem.episode_index: problem.reason for problem in dataset.problems}
     seconds = time.perf_counter() - start
     return {
         "dataset": str(dataset.root),
@@ -121,7 +124,7 @@ def _extract(
         "frames": frames,
         "seconds": seconds,
         "frames_per_second": frames / seconds,
-        "set_aside": set_aside,
+        "set_aside": {f"episode {index}": reason for index, reason in sorted((problems | set_aside).items())},
     }
 
 

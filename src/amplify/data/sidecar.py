@@ -20,11 +20,12 @@ from torch import Tensor
 
 from amplify.config import Config
 from amplify.data.dataset import Dataset
-from amplify.data.files import written_aside
+from amplify.data.files import write_json, written_aside
 from amplify.errors import SidecarError
 
 SCHEMA = 1
 FOLDER = "sidecars"
+SET_ASIDE = "set_aside.json"
 TEXT_FILE = "instructions.safetensors"
 
 Setting = str | int | float | bool
@@ -182,6 +183,17 @@ def read_text(root: Path, folder: str, sentences: Sequence[str]) -> Float[Tensor
     if lacking:
         raise SidecarError(f"no embedding of an instruction in {path}", got=repr(lacking[0]), remedy=remedy)
     return sidecar.tensors["text"][[rows[sentence] for sentence in sentences]]
+
+
+def write_set_aside(root: Path, folder: str, reasons: Mapping[int, str]) -> None:
+    """Records the episodes of which no sidecar could be made, by index."""
+    write_json(root / FOLDER / folder / SET_ASIDE, {str(index): reason for index, reason in reasons.items()})
+
+
+def set_aside_episodes(root: Path, folder: str) -> dict[int, str]:
+    """Episodes of which no sidecar could be made, and why; those that were merely not reached are not among them."""
+    path = root / FOLDER / folder / SET_ASIDE
+    return {int(index): reason for index, reason in json.loads(path.read_text()).items()} if path.is_file() else {}
 
 
 def remedy_for(root: Path, folder: str) -> str:
