@@ -49,7 +49,7 @@ class BehaviourCloning(nn.Module):
         self.text_norm = nn.LayerNorm(text_width, elementwise_affine=False)
         self.decoder = ActionDecoder(config, guide_width=text_width, guides=text_tokens, **shared)
 
-    def fit_scalers(self, proprio: Float[Tensor, "m p"], actions: Float[Tensor, "m a"]) -> None:
+    def fit_scalers(self, proprio: Float[Tensor, "m p"], actions: Float[Tensor, "l a"]) -> None:
         """Fits the scalers to training data in environment units."""
         self.decoder.fit_scalers(proprio, actions)
 

@@ -122,7 +122,7 @@ class ActionDecoder(nn.Module):
         self.trunk = CrossTransformer(width, config.layers, config.heads, config.dropout)
         self.head = pick(config.head, HEADS, kind="action head")(config, action_width)
 
-    def fit_scalers(self, proprio: Float[Tensor, "m p"], actions: Float[Tensor, "m a"]) -> None:
+    def fit_scalers(self, proprio: Float[Tensor, "m p"], actions: Float[Tensor, "l a"]) -> None:
         """Fits both scalers to training data in environment units."""
         self.proprio_scaler.fit(proprio, self.config.proprio_scaling)
         self.action_scaler.fit(actions)

@@ -48,7 +48,7 @@ class InverseDynamics(nn.Module):
         self.dimensions: dict[str, Any] = {"code_width": code_width, "tokens": tokens, **shared}
         self.decoder = ActionDecoder(config, guide_width=code_width, guides=tokens, **shared)
 
-    def fit_scalers(self, proprio: Float[Tensor, "m p"], actions: Float[Tensor, "m a"]) -> None:
+    def fit_scalers(self, proprio: Float[Tensor, "m p"], actions: Float[Tensor, "l a"]) -> None:
         """Fits the scalers to training data in environment units."""
         self.decoder.fit_scalers(proprio, actions)
 

@@ -10,9 +10,9 @@ def model_card(
     name: str, models: Mapping[str, nn.Module], meta: Mapping[str, Any], stats: Mapping[str, Any], version: str
 ) -> str:
     """Markdown: what the bundle holds, what it was trained on, how to load it."""
-    rows = [f"| {key} | {sum(p.numel() for p in model.parameters()):,} |" for key, model in models.items()]
-    about = [f"- {key.replace('_', ' ')}: {value}" for key, value in meta.items() if value]
-    figures = [f"- {key}: {value}" for key, value in stats.items() if isinstance(value, str | int | float)]
+    rows = [f"| {key} | {sum(p.numel() for p in model.parameters()):,} |" for key, model in sorted(models.items())]
+    about = [f"- {key.replace('_', ' ')}: {value}" for key, value in sorted(meta.items()) if value]
+    figures = [f"- {key}: {value}" for key, value in sorted(stats.items()) if isinstance(value, str | int | float)]
     lines = [
         f"# {name}",
         "",
