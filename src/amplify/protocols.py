@@ -148,7 +148,11 @@ class Stage(Protocol):
     """One thing to train: the loop in `amplify.train` knows nothing else."""
 
     name: str
-    module: nn.Module
+
+    @property
+    def module(self) -> nn.Module:
+        """What is trained."""
+        ...
 
     def batch(self, step: int, generator: np.random.Generator, size: int) -> Sample:
         """The random training batch of a step; it depends on the arguments alone."""

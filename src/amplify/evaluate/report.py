@@ -7,26 +7,21 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
-import cv2
 import jinja2
-import numpy as np
-from jaxtyping import UInt8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """An image with its caption; uint8 RGB."""
+    """A PNG with its caption."""
 
-    image: UInt8[np.ndarray, "h w 3"]
+    png: bytes
     caption: str = ""
     width_percent: int = 100
 
     @property
     def data_uri(self) -> str:
-        """The picture as a PNG inside a URI."""
-        done, png = cv2.imencode(".png", cv2.cvtColor(self.image, cv2.COLOR_RGB2BGR))
-        assert done
-        return "data:image/png;base64," + base64.b64encode(png.tobytes()).decode()
+        """The picture inside a URI."""
+        return "data:image/png;base64," + base64.b64encode(self.png).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

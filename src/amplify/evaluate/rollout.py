@@ -12,8 +12,9 @@ from amplify import rng
 from amplify.config import Config
 from amplify.errors import pick
 from amplify.evaluate.film import Film
+from amplify.evaluate.loading import Loader
 from amplify.jobs import map_jobs
-from amplify.metrics.statistics import wilson_interval
+from amplify.metrics.statistics import wilson
 from amplify.policy.controller import Controller, ControllerConfig
 from amplify.protocols import Benchmark, Env, Policy
 from amplify.sim.benchmarks import BENCHMARKS
@@ -115,8 +116,6 @@ def evaluate_policies(
 
 
 def _run(job: _Job) -> list[RolloutResult]:
-    from amplify.evaluate.loading import Loader
-
     benchmark: Benchmark = BENCHMARKS[job.config.benchmark]()
     seeds = [initial_state_seeds(job.config, job.task)[i] for i in job.indices]
     env = benchmark.make(job.task, len(seeds))
@@ -127,7 +126,7 @@ def _run(job: _Job) -> list[RolloutResult]:
             policy = loader.policy(spec.bundle, spec.kind)
             film = None
             if job.films is not None and spec.variant == 0 and job.indices[0] < job.config.films:
-                film = Film(loader.bundle(spec.bundle), copies=job.config.films)
+                film = loader.film(spec.bundle, copies=job.config.films)
             success, decisions = rollout(env, policy, seeds, job.config.controller, film=film)
             if film is not None and job.films is not None:
                 film.write(partial(_film_path, job.films, spec.label, job.task), success)
@@ -145,7 +144,7 @@ def _film_path(folder: Path, label: str, task: str, index: int, success: bool) -
 
 
 def rollout(
-    env: Env, policy: Policy, seeds: Sequence[int], config: ControllerConfig, *, film: "Film | None" = None
+    env: Env, policy: Policy, seeds: Sequence[int], config: ControllerConfig, *, film: Film | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Acts until success or the step limit, in every copy of the environment.
 
@@ -153,7 +152,6 @@ def rollout(
         Success (boolean) and the number of decisions, one an initial state.
     """
     controller = Controller(policy, config)
-    controller.reset(len(seeds))
     observation = env.reset(seeds)
     success = np.zeros(len(seeds), dtype=bool)
     decisions = np.zeros(len(seeds), dtype=int)
@@ -161,7 +159,7 @@ def rollout(
         active = ~success
         if not active.any():
             break
-        actions = controller.act(observation)
+        actions = controller.act(observation, active=active.tolist())
         if film is not None:
             film.add(observation, controller.plan, active)
         observation, reached = env.step(actions, active=active.tolist())
@@ -185,7 +183,7 @@ def success_table(results: Sequence[RolloutResult]) -> dict[str, Any]:
         hits = sum(r.success for r in rows)
         table[label] = {
             "mean": hits / len(rows),
-            "ci95": list(wilson_interval(hits, len(rows))),
+            "ci95": _ci95(hits, len(rows)),
             "rollouts": len(rows),
             "by_seed": [
                 float(np.mean([r.success for r in rows if r.variant == v])) for v in sorted({r.variant for r in rows})
@@ -200,4 +198,9 @@ def success_table(results: Sequence[RolloutResult]) -> dict[str, Any]:
 
 def _task_row(rows: list[RolloutResult]) -> dict[str, Any]:
     hits = sum(r.success for r in rows)
-    return {"mean": hits / len(rows), "ci95": list(wilson_interval(hits, len(rows))), "rollouts": len(rows)}
+    return {"mean": hits / len(rows), "ci95": _ci95(hits, len(rows)), "rollouts": len(rows)}
+
+
+def _ci95(hits: int, rollouts: int) -> list[float]:
+    interval = wilson(hits, rollouts)
+    return [interval.low, interval.high]

@@ -9,6 +9,7 @@ from typing import Any
 
 from amplify.config import Config
 from amplify.errors import UsageError
+from amplify.experiments.memory import MemoryWatch
 
 FILE = "progress.json"
 
@@ -51,11 +52,14 @@ class Ledger:
         if row["done"]:
             return row["result"]
         began = time.perf_counter()
+        watch = MemoryWatch()
         try:
-            row["result"] = json.loads(json.dumps(dict(function()), default=str))
+            with watch:
+                row["result"] = json.loads(json.dumps(dict(function()), default=str))
             row["done"] = True
         finally:
             row["seconds"] += time.perf_counter() - began
+            row["peak_memory_gb"] = max(row.get("peak_memory_gb", 0.0), watch.peak_gb)
             self._save()
         return row["result"]
 
@@ -63,6 +67,11 @@ class Ledger:
     def seconds(self) -> dict[str, float]:
         """Wall-clock seconds of each stage, all attempts together."""
         return {name: row["seconds"] for name, row in self._state["stages"].items()}
+
+    @property
+    def peak_memory_gb(self) -> float:
+        """The largest memory any stage needed, worker processes included."""
+        return max((row.get("peak_memory_gb", 0.0) for row in self._state["stages"].values()), default=0.0)
 
     def _save(self) -> None:
         aside = self._path.with_suffix(".partial")

@@ -1,7 +1,6 @@
 """Exact tracks from a simulator's geometry: rays from the query pixels, followed with the bodies that they hit."""
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
 import mujoco
 import numpy as np
@@ -14,7 +13,7 @@ from amplify.sim.geometry import Pinhole, Scene
 from amplify.sim.metaworld.simulation import scene_model
 from amplify.types import Clip, TrackWindow
 
-SCENES: Mapping[str, Callable[[str], mujoco.MjModel]] = MappingProxyType({"metaworld": scene_model})
+SCENES: Mapping[str, Callable[[str], mujoco.MjModel]] = {"metaworld": scene_model}
 """Simulator → (scene's name → model): who can rebuild a recorded scene."""
 
 RESTING = 1e-5
@@ -63,11 +62,10 @@ class GroundTruthTracker:
         visible = np.zeros((frames, horizon, n), dtype=bool)
         for now in range(frames):
             scene.show(now)
-            origin = camera.position[now]
             directions = camera.directions(query, now)
-            hits = scene.cast(origin, directions)
+            hits = scene.cast(camera, now, directions)
             body[now] = hits.body
-            met = origin + directions * hits.distance_m[:, None]
+            met = camera.position[now] + directions * hits.distance_m[:, None]
             rotation, position = scene.rotation[now], scene.position[now]
             local[now] = ((met - position[hits.body])[:, None] @ rotation[hits.body])[:, 0]
 
@@ -76,19 +74,16 @@ class GroundTruthTracker:
             world = (rotation[owner] * local[starts][..., None, :]).sum(axis=-1) + position[owner]
             seen_at, depth = camera.project(world, now)
             seen = (np.abs(seen_at) <= 1).all(axis=-1) & (depth > 0)
-            seen &= ~self._hidden(scene, origin, world, np.abs(seen_at - query).max(axis=-1) < RESTING, hits, seen)
+            resting = np.abs(seen_at - query).max(axis=-1) < RESTING
+            offset = world - camera.position[now]
+            distance = np.linalg.norm(offset, axis=-1)
+            free = np.where(resting, hits.distance_m, np.inf)
+            unsure = seen & ~resting
+            free[unsure] = scene.cast(camera, now, offset[unsure] / distance[unsure][:, None]).distance_m
+            seen &= free >= distance - self._tolerance_m
             points[starts, now - starts] = seen_at
             visible[starts, now - starts] = seen
         return _windows(points, visible)
-
-    def _hidden(self, scene, origin, world, resting, hits, candidates) -> np.ndarray:
-        """Which points (windows, n) lie behind a surface; only the candidates are looked at."""
-        offset = world - origin
-        distance = np.linalg.norm(offset, axis=-1)
-        free = np.where(resting, hits.distance_m, np.inf)
-        cast = candidates & ~resting
-        free[cast] = scene.cast(origin, offset[cast] / distance[cast][:, None]).distance_m
-        return free < distance - self._tolerance_m
 
     def _scene_and_camera(self, clip: Clip) -> tuple[Scene, Pinhole]:
         states = clip.scene

@@ -1,0 +1,97 @@
+"""``amplify evaluate``: success in a simulator, and predicted tracks against the truth."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from amplify.policy.controller import ControllerConfig
+
+
+def policy(
+    bundle: Annotated[Path, tyro.conf.Positional],
+    *,
+    benchmark: str = "metaworld",
+    tasks: tuple[str, ...],
+    rollouts: int = 20,
+    seed: int = 0,
+    kind: str | None = None,
+    controller: ControllerConfig = ControllerConfig(),
+    films: Path | None = None,
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """Rolls a bundle's policy out and reports success with 95 % intervals.
+
+    Args:
+        bundle: A bundle, or the run that wrote it.
+        benchmark: Where to act.
+        tasks: Task names.
+        rollouts: Initial states a task.
+        seed: Of the initial states; recordings never share them.
+        kind: "amplify" or "behaviour-cloning"; by default what the bundle holds.
+        controller: Replanning and ensembling.
+        films: Folder for an mp4 of the first rollout of each task, with the foreseen motion drawn on it.
+        workers: Processes; all cores by default.
+    """
+    from amplify.sim.gl import ensure_gl
+
+    ensure_gl()
+    from amplify.evaluate.rollout import PolicySpec, RolloutConfig, evaluate_policies, success_table
+    from amplify.policy.bundle import load_bundle
+    from amplify.train.recipes import bundle_of
+
+    folder = bundle_of(bundle)
+    kind = kind or ("amplify" if "inverse" in load_bundle(folder).models else "behaviour-cloning")
+    config = RolloutConfig(
+        benchmark=benchmark,
+        tasks=tasks,
+        rollouts=rollouts,
+        seed=seed,
+        controller=controller,
+        films=0 if films is None else 1,
+    )
+    spec = PolicySpec(label=kind, bundle=folder, kind=kind)
+    results = evaluate_policies([spec], config, workers=workers, films=films)
+    return {"bundle": str(folder), "seed": seed, "success": success_table(results)}
+
+
+def tracks(
+    bundle: Annotated[Path, tyro.conf.Positional],
+    dataset: Annotated[Path, tyro.conf.Positional],
+    *,
+    truth: str | None = None,
+    features: str | None = None,
+    text: str | None = None,
+) -> dict[str, Any]:
+    """Scores predicted tracks on held-out episodes, beside no motion and constant velocity.
+
+    Args:
+        bundle: A bundle with tokenizer and forward dynamics, or the run that wrote it.
+        dataset: Episodes that were not trained on, with track and feature sidecars.
+        truth: Track sidecar to score against; the simulator's by default.
+        features: Feature sidecar; those of the bundle's encoder by default.
+        text: Text sidecar; that of the bundle's encoder by default.
+    """
+    from amplify.data.sidecar import features_folder, text_folder, tracks_folder
+    from amplify.errors import BundleError
+    from amplify.evaluate.tracks import evaluate_tracks
+    from amplify.forward.dynamics import ForwardDynamics
+    from amplify.policy.bundle import load_bundle
+    from amplify.policy.info import info_of
+    from amplify.tokens.tokenizer import MotionTokenizer
+    from amplify.train.recipes import bundle_of
+
+    loaded = load_bundle(bundle_of(bundle))
+    info = info_of(loaded)
+    if info.vision_encoder is None or info.text_encoder is None or info.grid is None or info.horizon is None:
+        raise BundleError(f"{bundle} holds no forward dynamics", remedy="run 'amplify train forward' first")
+    truth = truth or tracks_folder("ground-truth", info.grid, info.horizon)
+    scores = evaluate_tracks(
+        loaded.module("tokenizer", MotionTokenizer),
+        loaded.module("forward", ForwardDynamics),
+        dataset,
+        truth=truth,
+        features=features or features_folder(info.vision_encoder.name),
+        text=text or text_folder(info.text_encoder.name),
+    )
+    return {"bundle": str(bundle), "dataset": str(dataset), "truth": truth, "tracks": scores}

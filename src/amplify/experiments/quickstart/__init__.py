@@ -1,0 +1,1 @@
+"""The quick-start: the whole loop in one command."""
