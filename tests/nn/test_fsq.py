@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from vector_quantize_pytorch import FSQ as ReferenceFSQ
+import vector_quantize_pytorch
 
 from amplify.nn.fsq import FSQ
 
@@ -12,7 +12,7 @@ LEVELS = (8, 8, 6, 5)
 @pytest.mark.parametrize("levels", [LEVELS, (7, 5, 5), (4, 3)])
 def test_equals_the_reference_library_in_codes_indices_and_gradients(levels):
     torch.manual_seed(0)
-    ours, reference = FSQ(levels), ReferenceFSQ(list(levels))
+    ours, reference = FSQ(levels), vector_quantize_pytorch.FSQ(list(levels))
     z = 2 * torch.randn(6, 15, len(levels))
     a, b = z.clone().requires_grad_(), z.clone().requires_grad_()
     codes = ours(a)
