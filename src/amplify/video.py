@@ -23,7 +23,7 @@ _REMEDY = "copy or record the file again, or leave the episode out"
 
 
 def write_video(
-    path: Path, frames: UInt8[np.ndarray, "t h w 3"], fps: float, *, crf: int = CRF, gop: int = GOP
+    path: Path, frames: UInt8[np.ndarray, "t h w 3"], fps: int | float, *, crf: int = CRF, gop: int = GOP
 ) -> None:
     """Writes an H.264 (yuv420p) mp4, aside first and renamed when complete.
 
@@ -118,7 +118,7 @@ def _open(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStr
         raise DataError(f"broken or truncated video: {path}", got=str(error), remedy=_REMEDY) from error
     with container:
         if not container.streams.video:
-            raise DataError(f"no video stream in {path}", remedy=_REMEDY)
+            raise DataError(f"truncated video, or no video: {path}", remedy=_REMEDY)
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         yield container, stream

@@ -107,7 +107,8 @@ def read_column(place: Place, episode_index: int, name: str) -> Float32[np.ndarr
     Raises:
         DataError: The file is missing or damaged, or lacks the column.
     """
-    return _matrix(_read_rows(place.data, [name], [("episode_index", "==", episode_index)])[name])
+    table = _read_rows(place.data, ["episode_index", name], episode_index)
+    return _matrix(_rows_of(table, episode_index)[name])
 
 
 class _Tables:
@@ -119,7 +120,7 @@ class _Tables:
 
     def read(self, path: Path) -> pa.Table:
         if self.last is None or self.last[0] != path:
-            self.last = path, _read_rows(path, ["episode_index", *self.names], None)
+            self.last = path, _read_rows(path, ["episode_index", *self.names])
         return self.last[1]
 
 
@@ -139,8 +140,7 @@ def _examine_video(
 
 
 def _examine_rows(index: int, place: Place, tables: _Tables) -> None:
-    table = tables.read(place.data)
-    rows = table.filter(pa.array(table["episode_index"].to_numpy() == index))
+    rows = _rows_of(tables.read(place.data), index)
     if len(rows) != place.length:
         raise DataError(f"wrong number of rows in {place.data}", got=len(rows), allowed=place.length)
     for name in tables.names:
@@ -148,18 +148,34 @@ def _examine_rows(index: int, place: Place, tables: _Tables) -> None:
             raise DataError(f"{name!r} has values that are not finite numbers in {place.data}")
 
 
-def _read_rows(path: Path, names: list[str], filters: list[tuple[str, str, int]] | None) -> pa.Table:
+def _read_rows(path: Path, names: list[str], episode_index: int | None = None) -> pa.Table:
+    """Columns of a file of rows; of the row groups that may hold one episode, or of all."""
     remedy = "copy or record the dataset again, or leave the episode out"
     if not path.is_file():
         raise DataError(f"no such file of rows: {path}", remedy=remedy)
     try:
-        table = pq.read_table(path, columns=names, filters=filters)
+        with pq.ParquetFile(path) as file:
+            missing = [name for name in names if name not in file.schema_arrow.names]
+            if missing:
+                raise DataError(f"{path} lacks columns", got=", ".join(missing), remedy=remedy)
+            return file.read_row_groups(_groups(file, episode_index), columns=names)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"damaged file of rows: {path}", got=error, remedy=remedy) from error
-    missing = [name for name in names if name not in table.column_names]
-    if missing:
-        raise DataError(f"{path} lacks columns", got=", ".join(missing), remedy=remedy)
-    return table
+
+
+def _groups(file: pq.ParquetFile, episode_index: int | None) -> list[int]:
+    groups = range(file.num_row_groups)
+    column = next(i for i in range(len(file.schema)) if file.schema.column(i).path == "episode_index")
+    ranges = [file.metadata.row_group(group).column(column).statistics for group in groups]
+    return [
+        group
+        for group, span in zip(groups, ranges)
+        if episode_index is None or span is None or not span.has_min_max or span.min <= episode_index <= span.max
+    ]
+
+
+def _rows_of(table: pa.Table, episode_index: int) -> pa.Table:
+    return table.filter(pa.array(table["episode_index"].to_numpy() == episode_index))
 
 
 def _matrix(column: pa.ChunkedArray) -> np.ndarray:
