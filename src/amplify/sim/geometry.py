@@ -67,7 +67,7 @@ class Scene:
     """The geometry of a scene in recorded states.
 
     Args:
-        model: Shapes and where they sit in their bodies.
+        model: Shapes and where they sit in their bodies; the renderer's near plane.
         body_position: World positions in metres.
         body_quaternion: World orientations (w, x, y, z).
     """
@@ -80,6 +80,10 @@ class Scene:
     ):
         self._model = model = copy.copy(model)
         model.geom_group[_alpha(model) < OPAQUE_ALPHA] = len(VISIBLE_GEOM_GROUPS) - 1
+        # MuJoCo prunes bundles of rays by the corners of bounding boxes and loses hits near the edges between corners;
+        # bodies without such boxes are not pruned, which is exact and as fast.
+        model.body_bvhadr[:] = -1
+        self.near_m = float(model.vis.map.znear * model.stat.extent)
         self._groups = np.array(VISIBLE_GEOM_GROUPS, dtype=np.uint8)
         self._data = mujoco.MjData(model)
         self.position = body_position.astype(np.float64)
@@ -100,38 +104,39 @@ class Scene:
     def show(self, frame: int) -> None:
         """Puts everything where it was in the frame."""
         data = self._data
-        # The ray caster prunes by inertial frames and bounding volumes of bodies, so these must move as well.
         data.xpos[:], data.xquat[:] = self.position[frame], self._quaternion[frame]
         data.xmat[:] = self.rotation[frame].reshape(-1, 9)
         data.xipos[:], data.ximat[:] = self._inertial_position[frame], self._inertial_rotation[frame].reshape(-1, 9)
         data.geom_xpos[:], data.geom_xmat[:] = self._geom_position[frame], self._geom_rotation[frame].reshape(-1, 9)
 
-    def cast(self, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "n 3"]) -> Hits:
-        """What the rays meet first in the state that is shown.
+    def cast(self, camera: Pinhole, frame: int, directions: Float[np.ndarray, "n 3"]) -> Hits:
+        """What rays from the camera meet first in the state that is shown; too near to be drawn is too near to be met.
 
         Args:
-            origin: In metres.
-            directions: Unit vectors.
+            camera: Where the rays start.
+            frame: Which of its poses.
+            directions: Unit vectors in the world.
         """
         geom = np.full(len(directions), -1, dtype=np.int32)
         distance = np.full(len(directions), -1.0)
         if len(directions):
+            rays, origin = directions.reshape(-1), camera.position[frame]
             mujoco.mj_multiRay(
-                self._model,
-                self._data,
-                origin,
-                directions.reshape(-1),
-                self._groups,
-                True,
-                -1,
-                geom,
-                distance,
-                len(directions),
-                BACKGROUND_M,
+                self._model, self._data, origin, rays, self._groups, True, -1, geom, distance, len(directions), 1e10
             )
+            forward = -camera.rotation[frame][:, 2]
+            start = self.near_m / np.maximum(directions @ forward, 1e-3)
+            for index in np.nonzero((geom >= 0) & (distance < start))[0]:
+                geom[index], distance[index] = self._cast_beyond(origin, directions[index], start[index])
         missed = geom < 0
         body = np.where(missed, WORLD, self._model.geom_bodyid[geom])
         return Hits(body, np.where(missed, BACKGROUND_M, distance))
+
+    def _cast_beyond(self, origin: np.ndarray, direction: np.ndarray, start_m: float) -> tuple[int, float]:
+        geom = np.array([-1], dtype=np.int32)
+        nearest = origin + start_m * direction
+        further = mujoco.mj_ray(self._model, self._data, nearest, direction, self._groups, True, -1, geom)
+        return int(geom[0]), start_m + further
 
 
 def rotation_matrices(quaternions: Float[np.ndarray, "*n 4"]) -> Float[np.ndarray, "*n 3 3"]:
@@ -149,4 +154,5 @@ def _alpha(model: mujoco.MjModel) -> np.ndarray:
     """Opacity as drawn: a geometry's own colour counts, and its material's where it has only the default colour."""
     default = (model.geom_rgba == np.array([0.5, 0.5, 0.5, 1.0], dtype=np.float32)).all(axis=-1)
     from_material = default & (model.geom_matid >= 0)
-    return np.where(from_material, model.mat_rgba[model.geom_matid, 3], model.geom_rgba[:, 3])
+    of_materials = np.append(model.mat_rgba[:, 3], 1.0)  # geometry without a material has number −1: the last
+    return np.where(from_material, of_materials[model.geom_matid], model.geom_rgba[:, 3])

@@ -9,7 +9,7 @@ import platform
 import subprocess
 import sys
 import weakref
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from amplify.errors import RenderingError
 
@@ -24,15 +24,7 @@ _REMEDY = (
     "or choose one yourself: MUJOCO_GL=egl or MUJOCO_GL=osmesa"
 )
 # A back end that failed cannot be exchanged within a process (PyOpenGL binds to the first), hence the child process.
-_PROBE = """
-import mujoco
-from {module} import GLContext
-gl = GLContext(8, 8)
-gl.make_current()
-context = mujoco.MjrContext(mujoco.MjModel.from_xml_string("<mujoco/>"), mujoco.mjtFontScale.mjFONTSCALE_100.value)
-context.free()
-gl.free()
-"""
+_PROBE = "from amplify.sim.gl import _open_context; _open_context({module!r}).free()"
 
 
 def ensure_gl() -> str:
@@ -100,8 +92,8 @@ def _open_context(module: str) -> Any:
     back_end = importlib.import_module(module)
     import mujoco
 
-    # A context whose construction failed would complain about its missing field when it is collected.
-    guarded = type("GuardedContext", (back_end.GLContext,), {"_context": None})
+    # Their own clean-up at collection fails for contexts that are half built or freed already, and prints tracebacks.
+    guarded = type("GuardedContext", (back_end.GLContext,), {"__del__": lambda self: None})
     # OSMesa takes a size; images are drawn into MuJoCo's own buffer, so that any size does.
     context = guarded(64, 64)
     context.make_current()
@@ -112,6 +104,7 @@ def _open_context(module: str) -> Any:
     return context
 
 
+@runtime_checkable
 class Closable(Protocol):
     """Something that lives in graphics memory."""
 

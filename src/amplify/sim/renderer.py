@@ -79,7 +79,6 @@ class OffscreenRenderer:
                 got=f"{settings.width_px}×{settings.height_px} px: {error}",
                 remedy="ask for smaller images, or check the set-up with: amplify doctor",
             ) from error
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
         self._scene = mujoco.MjvScene(quality, maxgeom=2000)
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = settings.shadows
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = settings.reflections
@@ -123,6 +122,8 @@ class OffscreenRenderer:
 
     def _draw(self, model: mujoco.MjModel, data: mujoco.MjData, camera: CameraSettings) -> np.ndarray:
         self._gl.make_current()
+        # Other renderers of this process draw into buffers of their own.
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
         self._camera.fixedcamid = camera_number(model, camera.name)
         everything = mujoco.mjtCatBit.mjCAT_ALL.value
         mujoco.mjv_updateScene(model, data, self._options, self._perturb, self._camera, everything, self._scene)

@@ -1,7 +1,7 @@
 """Who acts when data is recorded: Meta-World's scripted experts, and aimless play."""
 
 import warnings
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -10,6 +10,7 @@ from amplify.sim.metaworld.simulation import Simulation
 from amplify.sim.metaworld.tasks import task_name
 
 
+@runtime_checkable
 class Actor(Protocol):
     """Chooses actions with full knowledge of the simulation."""
 
