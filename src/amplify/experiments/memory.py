@@ -2,7 +2,6 @@
 
 import threading
 from types import TracebackType
-from typing import Self
 
 import psutil
 
@@ -18,7 +17,7 @@ class MemoryWatch:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "MemoryWatch":
         self._thread.start()
         return self
 

@@ -27,11 +27,11 @@ class ForwardConfig(Config):
         label_smoothing: Probability spread over all codes in the training target.
     """
 
-    width: int = Field(768, ge=1)
-    layers: int = Field(8, ge=1)
-    heads: int = Field(8, ge=1)
-    dropout: float = Field(0.1, ge=0, lt=1)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    width: int = Field(default=768, ge=1)
+    layers: int = Field(default=8, ge=1)
+    heads: int = Field(default=8, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _fits_together(self) -> "ForwardConfig":

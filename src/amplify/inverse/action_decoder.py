@@ -34,15 +34,15 @@ class InverseConfig(Config):
         proprio_scaling: "range" (minimum and maximum to ±1) or "standard" (mean 0, standard deviation 1).
     """
 
-    width: int = Field(768, ge=1)
-    layers: int = Field(4, ge=1)
-    heads: int = Field(8, ge=1)
-    dropout: float = Field(0.1, ge=0, lt=1)
-    action_horizon: int = Field(16, ge=1)
+    width: int = Field(default=768, ge=1)
+    layers: int = Field(default=4, ge=1)
+    heads: int = Field(default=8, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    action_horizon: int = Field(default=16, ge=1)
     head: str = "gaussian"
-    discount: float = Field(0.99, gt=0, le=1)
-    std: float = Field(0.1, gt=0)
-    image_dropout: float = Field(0.0, ge=0, le=1)
+    discount: float = Field(default=0.99, gt=0, le=1)
+    std: float = Field(default=0.1, gt=0)
+    image_dropout: float = Field(default=0.0, ge=0, le=1)
     proprio_scaling: Literal["range", "standard"] = "range"
 
     @model_validator(mode="after")

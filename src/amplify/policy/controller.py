@@ -24,9 +24,9 @@ class ControllerConfig(Config):
         first: Whether i counts from the "oldest" plan, as in the paper, or from the "newest".
     """
 
-    replan_every: int = Field(1, ge=1)
+    replan_every: int = Field(default=1, ge=1)
     ensemble: bool = True
-    decay: float = Field(0.01, ge=0)
+    decay: float = Field(default=0.01, ge=0)
     first: Literal["oldest", "newest"] = "oldest"
 
 

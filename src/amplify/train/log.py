@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 FILE = "metrics.jsonl"
 
@@ -34,7 +34,7 @@ class MetricLog:
             for name, value in named.items():
                 self._board.add_scalar(name, value, step)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "MetricLog":
         from torch.utils.tensorboard import SummaryWriter
 
         self._board = SummaryWriter(str(self._board_folder), purge_step=self._purge)

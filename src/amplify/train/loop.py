@@ -134,7 +134,7 @@ def _step(
     if not bool(torch.isfinite(loss)):
         raise AmplifyError(
             f"{stage.name}: the loss at step {step} is not finite",
-            got=float(loss),
+            got=float(loss.detach()),
             remedy="look for NaN in the dataset with --strict, or lower --train.learning-rate",
         )
     optimizer.zero_grad(set_to_none=True)

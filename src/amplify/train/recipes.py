@@ -266,7 +266,9 @@ def _save(
 
 def _learned_from(data: TrainingData, parent: Bundle | None = None) -> BundleInfo:
     """What a bundle must know of its data to be used elsewhere; a parent's entries stay where this stage has none."""
-    dataset = Dataset.open(data.sources[0].path)
+    # Columns are left closed: video must be enough, whatever the files of actions hold.
+    datasets = [Dataset.open(source.path, columns=False) for source in data.sources]
+    dataset = datasets[0]
     spec, first = dataset.spec, dataset.episodes[0].index
     known: dict[str, Any] = {
         "cameras": spec.cameras,

@@ -118,7 +118,7 @@ class ForwardStage:
         windows: WindowSet,
         tokens: Int[Tensor, "w k"],
         held_out: WindowSet | None = None,
-        held_out_tokens: Int[Tensor, "w k"] | None = None,
+        held_out_tokens: Int[Tensor, "h k"] | None = None,
     ):
         self.module, self.windows, self.tokens = module, windows, tokens
         self.held_out, self.held_out_tokens = held_out, held_out_tokens

@@ -1,0 +1,140 @@
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from amplify.errors import AmplifyError, BundleError
+from amplify.train.log import read_metrics
+from amplify.train.loop import TrainConfig, fit
+from amplify.types import Sample
+
+
+class Line:
+    """Fits y = 3x with dropout, so that every source of randomness counts."""
+
+    name = "line"
+
+    def __init__(self, *, stop_at=None, poison_at=None):
+        torch.manual_seed(0)
+        self.module = nn.Sequential(nn.Linear(1, 16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 1))
+        self.stop_at, self.poison_at = stop_at, poison_at
+
+    def batch(self, step, generator, size):
+        if step == self.stop_at:
+            raise KeyboardInterrupt
+        x = torch.from_numpy(generator.normal(size=(size, 1)).astype(np.float32))
+        return Sample(proprio=x * (float("nan") if step == self.poison_at else 1.0))
+
+    def loss(self, batch, *, generator):
+        noise = torch.randn(batch.proprio.shape, generator=generator) * 0.01
+        loss = (self.module(batch.proprio) - 3 * batch.proprio + noise).square().mean()
+        return loss, {"absolute": loss.detach().sqrt()}
+
+    def validate(self):
+        return {"loss": 1.5}
+
+
+def config(**changes):
+    settings = {"steps": 40, "batch_size": 8, "warmup_steps": 4, "log_every": 5, "checkpoint_every": 10, "ema": 0.9}
+    return TrainConfig(**{**settings, **changes})
+
+
+def flat(stage):
+    return torch.cat([p.detach().flatten() for p in stage.module.parameters()])
+
+
+@pytest.mark.parametrize("stop_at", [3, 10, 17, 39])
+def test_resumed_equals_uninterrupted(tmp_path, stop_at):
+    whole, broken, resumed = Line(), Line(stop_at=stop_at), Line()
+    fit(whole, config(), tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        fit(broken, config(), tmp_path / "broken")
+    fit(resumed, config(), tmp_path / "broken")
+    assert torch.equal(flat(whole), flat(resumed))
+    assert read_metrics(tmp_path / "whole") == read_metrics(tmp_path / "broken")
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    first = Line()
+    fit(first, config(), tmp_path)
+    second = Line(stop_at=0)
+    fit(second, config(), tmp_path)
+    assert torch.equal(flat(first), flat(second))
+
+
+def test_it_learns(tmp_path):
+    fit(Line(), config(steps=300, learning_rate=1e-2, ema=0.0), tmp_path)
+    losses = [line["line/train/loss"] for line in read_metrics(tmp_path) if "line/train/loss" in line]
+    assert losses[-1] < 0.3 * losses[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 1}, {"learning_rate": 1e-2}, {"ema": 0.0}, {"weight_decay": 1.0}, {"clip": 0.01}, {"batch_size": 4}],
+)
+def test_every_setting_has_an_effect(tmp_path, change):
+    ours, theirs = Line(), Line()
+    fit(ours, config(), tmp_path / "a")
+    fit(theirs, config(**change), tmp_path / "b")
+    assert not torch.equal(flat(ours), flat(theirs))
+
+
+def test_other_settings_are_refused(tmp_path):
+    fit(Line(), config(), tmp_path)
+    with pytest.raises(BundleError, match="steps=50"):
+        fit(Line(), config(steps=50), tmp_path)
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    fit(Line(), config(), tmp_path)
+    file = tmp_path / "resume.safetensors"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(BundleError, match="cannot be read"):
+        fit(Line(), config(), tmp_path)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    fit(Line(), config(), tmp_path)
+    other = Line()
+    other.module = nn.Linear(1, 1)
+    with pytest.raises(BundleError, match="another model"):
+        fit(other, config(), tmp_path)
+
+
+def test_a_loss_that_is_not_finite_stops(tmp_path):
+    with pytest.raises(AmplifyError, match="step 7 is not finite"):
+        fit(Line(poison_at=7), config(), tmp_path)
+
+
+def test_the_callers_random_state_is_left_alone(tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    stage = Line()
+    torch.manual_seed(5)
+    fit(stage, config(), tmp_path)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_schedule():
+    settings = config(learning_rate=1.0, final_fraction=0.1)
+    rates = [settings.learning_rate_at(step) for step in range(settings.steps)]
+    assert rates[0] == pytest.approx(0.25)
+    assert max(rates) == pytest.approx(1.0)
+    assert rates[-1] == pytest.approx(0.1, abs=0.01)
+    assert all(a >= b for a, b in itertools.pairwise(rates[4:]))
+
+
+def test_metrics_have_stage_split_and_name(tmp_path):
+    fit(Line(), config(validate_every=20), tmp_path)
+    names = {name for line in read_metrics(tmp_path) for name in line}
+    assert {"line/train/loss", "line/train/absolute", "line/held_out/loss", "line/train/learning_rate"} <= names
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_a_metric_line_cut_short_is_left_out(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 1, "a": 2}) + '\n{"step": 2, "a"')
+    assert read_metrics(tmp_path) == [{"step": 1, "a": 2}]
