@@ -275,9 +275,7 @@ def _learned_from(data: TrainingData, parent: Bundle | None = None) -> BundleInf
         "frame_size_px": spec.width,
         "fps": spec.fps,
         "robot_type": spec.robot_type,
-        "instructions": tuple(
-            sorted({e.instruction for source in data.sources for e in Dataset.open(source.path).episodes})
-        ),
+        "instructions": tuple(sorted({e.instruction for d in datasets for e in d.episodes})),
     }
     if data.tracks is not None:
         header = read_episode(dataset, data.tracks, first).header
