@@ -146,7 +146,7 @@ def performance():
 def test_rays_agree_with_the_rendered_segmentation(performance, camera):
     simulation, performed = performance
     settings = next(c for c in simulation.config.cameras if c.name == camera)
-    model, frame = simulation.model, 20
+    model, frame = simulation.model, 15
     states = performed.scene
     scene = Scene(model, states.body_position.numpy(), states.body_quaternion.numpy())
     scene.show(frame)

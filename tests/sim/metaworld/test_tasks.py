@@ -1,0 +1,27 @@
+import pytest
+
+from amplify.errors import UnknownNameError
+from amplify.sim.metaworld.tasks import INSTRUCTIONS, task_name
+
+
+def test_the_table_holds_exactly_metaworlds_fifty_tasks_in_order():
+    from metaworld.env_dict import ALL_V3_ENVIRONMENTS
+
+    assert {f"{name}-v3" for name in INSTRUCTIONS} == set(ALL_V3_ENVIRONMENTS)
+    assert list(INSTRUCTIONS) == sorted(INSTRUCTIONS)
+    assert len(set(INSTRUCTIONS.values())) == 50, "each task needs a sentence of its own"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("drawer-open", "drawer-open"), ("drawer-open-v3", "drawer-open"), (0, "assembly"), ("49", "window-open")],
+)
+def test_tasks_by_name_and_number(given, expected):
+    assert task_name(given) == expected
+
+
+def test_unknown_tasks_are_suggested():
+    with pytest.raises(UnknownNameError, match="did you mean 'drawer-open'"):
+        task_name("drawer-opne")
+    with pytest.raises(UnknownNameError, match=r"0…49"):
+        task_name(50)
