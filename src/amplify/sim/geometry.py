@@ -112,6 +112,9 @@ class Scene:
     def cast(self, camera: Pinhole, frame: int, directions: Float[np.ndarray, "n 3"]) -> Hits:
         """What rays from the camera meet first in the state that is shown; too near to be drawn is too near to be met.
 
+        Bodies that the camera's near plane cuts open are an exception: their drawn image is hollow, to rays they are
+        solid.
+
         Args:
             camera: Where the rays start.
             frame: Which of its poses.

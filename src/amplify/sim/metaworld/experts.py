@@ -9,6 +9,16 @@ from jaxtyping import Float
 from amplify.sim.metaworld.simulation import Simulation
 from amplify.sim.metaworld.tasks import task_name
 
+WAYPOINT_REACHED_M = 0.02
+
+WAYPOINT_GAIN = 10.0
+"""Action for each metre of distance: full speed beyond ten centimetres."""
+
+NEAR_OBJECT_M = 0.12
+
+DECISIONS_PER_WAYPOINT = 20
+"""After this a point that cannot be reached (something is in the way) is given up."""
+
 
 @runtime_checkable
 class Actor(Protocol):
@@ -75,11 +85,3 @@ class RandomWaypoints:
         self._grip = self._generator.choice([-1.0, 1.0])
         self._decisions_left = DECISIONS_PER_WAYPOINT
         self._drawn += 1
-
-
-WAYPOINT_REACHED_M = 0.02
-WAYPOINT_GAIN = 10.0
-"""Action for each metre of distance: full speed beyond ten centimetres."""
-NEAR_OBJECT_M = 0.12
-DECISIONS_PER_WAYPOINT = 20
-"""After this a point that cannot be reached (something is in the way) is given up."""
