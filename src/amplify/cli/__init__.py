@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train behaviour-cloning": ("amplify.cli.train", "the baseline: image + proprioception + instruction → actions"),
     "evaluate policy": ("amplify.cli.evaluate", "success rates in a simulator"),
     "evaluate tracks": ("amplify.cli.evaluate", "track metrics on held-out episodes"),
+    "bench tracker": ("amplify.cli.bench", "quality and speed of a tracker against the simulator's truth"),
     "doctor": ("amplify.cli.doctor", "check that rendering and the offline encoders work"),
 }
 """``command: (module, one line)``; the function is the last word of the command with ``_`` for ``-``."""

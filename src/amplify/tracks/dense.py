@@ -35,14 +35,17 @@ class FlowConfig(Config):
         upsample: Flow is computed on frames enlarged this much, then averaged back: finer small motions.
         static_mask: Zero flow where nothing changes between the frames; left out where most of the frame changes,
             because then the camera moves.
+        hold_resting: Hold points of surfaces at rest, which flow would drag along with what passes over them; left
+            out where hardly anything rests, because then the camera moves.
         fb_limit_px: A point is taken to be lost at a step whose forward–backward error is larger, in pixels of a
             128×128 frame.
     """
 
     channel: Literal["auto", "chroma", "grey"] = "auto"
     side_px: int = EVALUATION_SIZE_PX
-    upsample: Literal[1, 2] = 2
-    static_mask: bool = True
+    upsample: Literal[1, 2] = 1
+    static_mask: bool = False
+    hold_resting: bool = True
     fb_limit_px: float = 2.0
 
 

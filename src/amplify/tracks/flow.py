@@ -1,6 +1,7 @@
 """Point tracks from dense optical flow: no weights, no GPU, any video.
 
-Flow is computed once per pair of consecutive frames, in both directions, and followed from every start frame.
+Flow is computed once per pair of consecutive frames, in both directions, and followed from every start frame. With a
+static camera, points on surfaces at rest are held in place instead (`amplify.tracks.resting`).
 """
 
 import torch
@@ -9,22 +10,31 @@ from torch import Tensor
 
 from amplify.coords import EVALUATION_SIZE_PX, displacements_to_pixels, inside_frame
 from amplify.errors import DataError
-from amplify.tracks.dense import FlowConfig, dense_flow, sample
-from amplify.tracks.windows import Step, chain
+from amplify.tracks.dense import FlowConfig, dense_flow, reduced, sample
+from amplify.tracks.resting import Resting, resting_points
+from amplify.tracks.windows import Advance, Step, chain
 from amplify.types import Clip, TrackWindow
+
+LEAVING_PX = 0.5
+"""A step below this is not yet a departure from rest."""
+LEAVING_ERROR_SHARE = 0.1
+"""Flow is a departure from rest only if its forward–backward error is below this share of it."""
 
 
 class FlowTracker:
     """Follows points by chained DIS optical flow (Kroeger et al., 2016, as in OpenCV).
 
-    ``error_px`` is the largest forward–backward error |p − back(forward(p))| of any step so far. A point is *visible*
-    while it is inside the frame and the current step's error is below `FlowConfig.fb_limit_px`: this notices
-    occlusion at the moment when it happens but has no memory, so a point that was lost and then rests on what covered
-    it counts as visible again. Treat visibility as a hint and ``error_px`` as the trust.
+    ``error_px`` is the largest forward–backward error |p − back(forward(p))| of any step so far, 0 for a point held
+    at rest. A followed point is *visible* while it is inside the frame and the current step's error is below
+    `FlowConfig.fb_limit_px`; this notices an occlusion when it happens but has no memory of it. A point held at rest
+    is visible while its pixel looks as in the query frame. Take visibility as a hint, ``error_px`` as the trust.
+
+    Limits: what covers a pixel with its own colour is not noticed; a moving object that stays over one place for more
+    than about a quarter of two seconds is held until its look changes; textureless surfaces move too little.
     """
 
     name = "flow"
-    version = "1"
+    version = "2"
 
     def __init__(self, config: FlowConfig | None = None):
         self.config = config or FlowConfig()
@@ -40,18 +50,43 @@ class FlowTracker:
         Raises:
             DataError: The clip has no frame.
         """
-        if len(clip.frames) == 0:
+        count = len(clip.frames)
+        if count == 0:
             raise DataError(f"camera {clip.camera!r} has a clip without frames", remedy="record the episode again")
-        pairs = dense_flow(clip.frames, self.config)
         queries = queries.to(torch.float32)
+        frames = reduced(clip.frames, self.config.side_px)
+        follow = self._follower(frames)
+        resting = resting_points(frames, queries, horizon=horizon) if self.config.hold_resting else None
+        advance = follow if resting is None else _holding(resting, queries, follow)
+        return chain(advance, queries, frames=count, horizon=horizon, visible=inside_frame(queries).expand(count, -1))
 
-        def advance(_t: int, _starts: Tensor, points: Tensor) -> Step:
+    def _follower(self, frames) -> Advance:
+        pairs = dense_flow(frames, self.config)
+
+        def follow(_t: int, _starts: Tensor, points: Tensor) -> Step:
             flow = next(pairs)
             moved = points + sample(flow.forward, points)
-            error_px = displacements_to_pixels(moved + sample(flow.backward, moved) - points, EVALUATION_SIZE_PX).norm(
-                dim=-1
-            )
+            back = moved + sample(flow.backward, moved)
+            error_px = displacements_to_pixels(back - points, EVALUATION_SIZE_PX).norm(dim=-1)
             return Step(moved, inside_frame(moved) & (error_px <= self.config.fb_limit_px), error_px)
 
-        visible = inside_frame(queries).expand(len(clip.frames), -1)
-        return chain(advance, queries, frames=len(clip.frames), horizon=horizon, visible=visible)
+        return follow
+
+
+def _holding(resting: Resting, queries: Tensor, follow: Advance) -> Advance:
+    """Follows only what has set off; a point that once moved is followed to the end of its window."""
+    moving = torch.zeros_like(resting.resting)  # (start, n)
+
+    def advance(t: int, starts: Tensor, points: Tensor) -> Step:
+        step = follow(t, starts, points)
+        speed_px = displacements_to_pixels(step.points - points, EVALUATION_SIZE_PX).norm(dim=-1)
+        departs = resting.leaving[t] & (speed_px > LEAVING_PX) & (step.error_px < LEAVING_ERROR_SHARE * speed_px)
+        moving[starts] |= (~resting.resting[t] | departs) & ~resting.covered_at(t, starts)
+        follows = moving[starts]
+        return Step(
+            points=torch.where(follows[..., None], step.points, points),
+            visible=torch.where(follows, step.visible, ~resting.covered_at(t + 1, starts) & inside_frame(queries)),
+            error_px=torch.where(follows, step.error_px, torch.zeros_like(step.error_px)),
+        )
+
+    return advance
