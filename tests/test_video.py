@@ -24,6 +24,13 @@ def test_round_trip_keeps_the_picture(tmp_path):
     assert count_frames(tmp_path / "a.mp4") == 12
 
 
+def test_brightness_is_kept(tmp_path):
+    smooth = np.random.default_rng(0).normal(0, 2, (4, 64, 64, 3)).cumsum(1).cumsum(2)
+    video = np.clip(128 + smooth, 0, 255).astype(np.uint8)
+    write_video(tmp_path / "a.mp4", video, 20, crf=1)
+    assert np.abs((read_video(tmp_path / "a.mp4").astype(int) - video).mean(axis=(0, 1, 2))).max() < 0.4
+
+
 def test_any_range_equals_a_slice_of_the_whole(tmp_path):
     write_video(tmp_path / "a.mp4", clip(), 30)
     whole = read_video(tmp_path / "a.mp4")

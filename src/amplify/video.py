@@ -9,15 +9,26 @@ from pathlib import Path
 import av
 import av.container
 import numpy as np
+from av.video.reformatter import Interpolation
 from jaxtyping import UInt8
 
 from amplify.errors import DataError
 
 CRF = 17
-"""Constant rate factor: visually lossless, so that optical flow sees the scene and not the codec."""
+"""Constant rate factor for people: looks lossless."""
+
+RECORDING_CRF = 7
+"""For learning: a policy trained on decoded frames meets raw ones. Patch features of a 128 px simulator frame move by
+18 % (relative norm) through a file at 7 and by 29 % at 17, for 4.2 instead of 2.1 kB a frame; 13 % is the
+half-resolution colour, which no rate mends."""
 
 GOP = 2
 """Frames a key frame: a random frame costs at most two decodes."""
+
+# The default conversion rounds down, which darkens every frame by a grey level. Releases before the flags do without.
+_EXACT = (
+    Interpolation.BILINEAR | getattr(Interpolation, "ACCURATE_RND", 0) | getattr(Interpolation, "FULL_CHR_H_INT", 0)
+)
 
 _REMEDY = "copy or record the file again, or leave the episode out"
 
@@ -53,7 +64,8 @@ def write_video(
             stream.codec_context.thread_count = 1
             stream.options = {"crf": str(crf), "g": str(gop), "bf": "0", "preset": "veryfast"}
             for image in frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+                picture = av.VideoFrame.from_ndarray(image, format="rgb24")
+                container.mux(stream.encode(picture.reformat(format="yuv420p", interpolation=_EXACT)))
             container.mux(stream.encode())
         os.replace(aside, path)
     finally:
@@ -82,7 +94,7 @@ def read_video(path: Path, start_frame: int = 0, frames: int | None = None) -> U
             for frame in container.decode(stream):
                 if frame.pts is not None and round((frame.pts - origin) * base * rate) < start_frame:
                     continue
-                wanted.append(frame.to_ndarray(format="rgb24"))
+                wanted.append(frame.reformat(format="rgb24", interpolation=_EXACT).to_ndarray())
                 if len(wanted) == frames:
                     break
         except av.FFmpegError as error:

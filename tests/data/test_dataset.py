@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from amplify.data.dataset import Dataset
+from amplify.data.dataset import Dataset, DatasetWriter
 from amplify.errors import DataError
 from amplify.video import read_video, write_video
 
@@ -32,6 +32,20 @@ def test_what_was_written_is_read(tmp_path):
         for camera in SPEC.cameras:
             difference = found.frames(number, camera).astype(int) - made.frames[camera]
             assert np.abs(difference).max() <= 3
+
+
+def test_recordings_are_finer_than_previews(tmp_path):
+    noisy = np.random.default_rng(0).integers(60, 200, (6, 32, 48, 1), dtype=np.uint8).repeat(3, axis=-1)
+    made = episode(0, VIDEO_SPEC)
+    writer = DatasetWriter(tmp_path / "d", VIDEO_SPEC)
+    writer.write_episode("noise", type(made)(instruction="", frames={"front": noisy, "wrist": noisy}))
+    writer.finalize(["noise"])
+    write_video(tmp_path / "preview.mp4", noisy, 10)
+    errors = [
+        np.abs(read.astype(int) - noisy).mean()
+        for read in (Dataset.open(tmp_path / "d").frames(0, "front"), read_video(tmp_path / "preview.mp4"))
+    ]
+    assert errors[0] < 0.6 * errors[1]
 
 
 def test_video_only(tmp_path):

@@ -38,7 +38,7 @@ from amplify.data.scene import write_scene
 from amplify.data.stats import Stats, column_stats, image_stats, total_stats
 from amplify.errors import DataError
 from amplify.types import SceneStates
-from amplify.video import write_video
+from amplify.video import RECORDING_CRF, write_video
 
 SCENE_PATH = "sidecars/scene/episode-{index:06d}.safetensors"
 
@@ -128,7 +128,7 @@ class DatasetWriter:
         shutil.rmtree(aside, ignore_errors=True)
         stats: dict[str, Stats] = {}
         for camera in self.spec.cameras:
-            write_video(aside / f"{camera}.mp4", episode.frames[camera], self.spec.fps)
+            write_video(aside / f"{camera}.mp4", episode.frames[camera], self.spec.fps, crf=RECORDING_CRF)
             stats[IMAGES + camera] = image_stats(episode.frames[camera])
         columns = {STATE: episode.proprio, ACTION: episode.actions}
         save_file({name: array for name, array in columns.items() if array is not None}, aside / "columns.safetensors")
