@@ -3,13 +3,16 @@
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from amplify.config import Config
 from amplify.errors import UsageError
 from amplify.experiments.memory import MemoryWatch
+from amplify.jobs import Node, run_graph
 
 FILE = "progress.json"
 
@@ -40,43 +43,72 @@ class Ledger:
                 )
         else:
             out.mkdir(parents=True, exist_ok=True)
-            self._state = {"config": asked, "stages": {}}
+            self._state = {"config": asked, "stages": {}, "wall_s": 0.0, "peak_memory_gb": 0.0}
             self._save()
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Counts wall-clock time and memory; interrupted attempts add up, so that resuming makes no run look faster."""
+        began = time.perf_counter()
+        with MemoryWatch() as watch:
+            try:
+                yield
+            finally:
+                self._state["wall_s"] += time.perf_counter() - began
+                self._state["peak_memory_gb"] = max(self._state["peak_memory_gb"], watch.peak_gb)
+                self._save()
 
     def run(self, stage: str, function: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-        """The stage's result: stored if it finished before, else computed now.
+        """The stage's result: stored if it finished before, else computed now."""
+        if stage not in self._state["stages"]:
+            self._finish(stage, _timed(function))
+        return self.result(stage)
 
-        Seconds of interrupted attempts are added up, so that a resumed run does not look faster than it was.
-        """
-        row = self._state["stages"].setdefault(stage, {"seconds": 0.0, "done": False, "result": {}})
-        if row["done"]:
-            return row["result"]
-        began = time.perf_counter()
-        watch = MemoryWatch()
-        try:
-            with watch:
-                row["result"] = json.loads(json.dumps(dict(function()), default=str))
-            row["done"] = True
-        finally:
-            row["seconds"] += time.perf_counter() - began
-            row["peak_memory_gb"] = max(row.get("peak_memory_gb", 0.0), watch.peak_gb)
-            self._save()
-        return row["result"]
+    def run_graph(self, nodes: Sequence[Node[Mapping[str, Any]]], *, workers: int | None = None) -> None:
+        """Runs the stages that are not finished yet, side by side where they do not need each other."""
+        done = self._state["stages"].keys()
+        unfinished = [
+            Node(n.name, partial(_timed, n.function), tuple(need for need in n.needs if need not in done))
+            for n in nodes
+            if n.name not in done
+        ]
+        for name, outcome in run_graph(unfinished, workers=workers):
+            self._finish(name, outcome)
+
+    def result(self, stage: str) -> dict[str, Any]:
+        """What a finished stage returned, as JSON values."""
+        return self._state["stages"][stage]["result"]
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Wall-clock seconds of each stage, all attempts together."""
+        """Wall-clock seconds of each stage's last attempt; stages may have run side by side."""
         return {name: row["seconds"] for name, row in self._state["stages"].items()}
 
     @property
+    def wall_s(self) -> float:
+        """Wall-clock seconds of all attempts that have ended."""
+        return self._state["wall_s"]
+
+    @property
     def peak_memory_gb(self) -> float:
-        """The largest memory any stage needed, worker processes included."""
-        return max((row.get("peak_memory_gb", 0.0) for row in self._state["stages"].values()), default=0.0)
+        """The largest memory that was in use at one time, worker processes included."""
+        return self._state["peak_memory_gb"]
+
+    def _finish(self, stage: str, outcome: tuple[Mapping[str, Any], float]) -> None:
+        result, seconds = outcome
+        as_json = json.loads(json.dumps(dict(result), default=str))
+        self._state["stages"][stage] = {"seconds": seconds, "result": as_json}
+        self._save()
 
     def _save(self) -> None:
         aside = self._path.with_suffix(".partial")
         aside.write_text(json.dumps(self._state, indent=1))
         os.replace(aside, self._path)
+
+
+def _timed(function: Callable[[], Mapping[str, Any]]) -> tuple[Mapping[str, Any], float]:
+    began = time.perf_counter()
+    return function(), time.perf_counter() - began
 
 
 def _short(value: Any) -> str:

@@ -136,7 +136,8 @@ def train_tokenizer(run: Path, *, data: TrainingData, model: TokenizerConfig, tr
     tokens = tokens_of_tracks(tokenizer, held_out or windows, label="codebook")
     usage = codebook_usage(tokens, tokenizer.codebook_size)
     figures["codebook"] = {"size": usage.size, "used": usage.used, "perplexity": usage.perplexity}
-    _save(run, {"tokenizer": tokenizer}, _learned_from(data), figures)
+    without_features = data.model_copy(update={"features": None})
+    _save(run, {"tokenizer": tokenizer}, _learned_from(without_features), figures)
     return figures
 
 

@@ -86,6 +86,16 @@ class QuickstartConfig(Config):
         return rng.derive(self.seed, "training", index)
 
 
+def inverse_name(seed: int) -> str:
+    """The stage that trains one inverse model."""
+    return f"inverse-{seed}"
+
+
+def baseline_name(seed: int, budget: str) -> str:
+    """The stage that trains one behaviour-cloning model; ``budget`` is "equal" or "long"."""
+    return f"behaviour-cloning-{budget}-{seed}"
+
+
 def full(**changes: Any) -> QuickstartConfig:
     """About ten minutes on two cores."""
     settings: dict[str, Any] = {

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from amplify.data.sidecar import features_folder, text_folder, tracks_folder
-from amplify.experiments.quickstart.config import TEXT, VISION, QuickstartConfig
+from amplify.experiments.quickstart.config import TEXT, VISION, QuickstartConfig, baseline_name, inverse_name
 
 
 class Folders:
@@ -17,6 +17,7 @@ class Folders:
     def __init__(self, out: Path, config: QuickstartConfig):
         self.out = out
         self.videos, self.held_out, self.demos = (out / "data" / name for name in ("videos", "held-out", "demos"))
+        self.datasets = (self.demos, self.videos, self.held_out)
         self.tokenizer, self.forward = out / "training" / "tokenizer", out / "training" / "forward"
         self.films, self.bundle = out / "films", out / "bundle"
         self.tracks = tracks_folder(config.tracker, config.grid, config.horizon)
@@ -25,8 +26,8 @@ class Folders:
 
     def inverse(self, seed: int) -> Path:
         """The run of one inverse model."""
-        return self.out / "training" / f"inverse-{seed}"
+        return self.out / "training" / inverse_name(seed)
 
     def baseline(self, seed: int, budget: str) -> Path:
         """The run of one behaviour-cloning model."""
-        return self.out / "training" / f"behaviour-cloning-{budget}-{seed}"
+        return self.out / "training" / baseline_name(seed, budget)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from amplify import rng
-from amplify.config import Config
 from amplify.data.dataset import Dataset
 from amplify.data.extract import encode_dataset, track_dataset
 from amplify.data.windows import Source
@@ -20,11 +19,11 @@ from amplify.errors import DataError, pick
 from amplify.evaluate.rollout import PolicySpec, evaluate_policies, initial_state_seeds
 from amplify.evaluate.tracks import evaluate_tracks, tracker_agreement
 from amplify.experiments.ledger import Ledger
-from amplify.experiments.quickstart.config import PRESETS, QuickstartConfig
+from amplify.experiments.quickstart.config import PRESETS, QuickstartConfig, baseline_name, inverse_name
 from amplify.experiments.quickstart.folders import Folders
 from amplify.experiments.quickstart.report import write_report
 from amplify.forward.dynamics import ForwardDynamics
-from amplify.jobs import map_jobs
+from amplify.jobs import Node
 from amplify.policy.bundle import load_bundle
 from amplify.protocols import Tracker
 from amplify.sim.ground_truth import GroundTruthTracker
@@ -32,6 +31,7 @@ from amplify.sim.record import RecordConfig, record
 from amplify.tokens.tokenizer import MotionTokenizer
 from amplify.tracks import TRACKERS
 from amplify.train import recipes
+from amplify.train.loop import TrainConfig
 from amplify.train.recipes import TrainingData
 
 AMPLIFY, CLONING = "amplify", "behaviour_cloning"
@@ -58,10 +58,18 @@ def quickstart(config: QuickstartConfig, out: Path, *, workers: int | None = Non
         AmplifyError: A stage failed; the same call goes on from there.
     """
     folders, ledger = Folders(out, config), Ledger(out, config)
-    results: dict[str, Any] = {}
-    results["record"] = ledger.run("record", partial(_record, config, folders, workers))
-    results["track"] = ledger.run("track", partial(_track, config, folders, workers))
-    results["encode"] = ledger.run("encode", partial(_encode, folders, workers))
+    with ledger.attempt():
+        ledger.run("record", partial(_record, config, folders, workers))
+        ledger.run("track", partial(_track, config, folders, workers))
+        ledger.run_graph(learning(config, folders), workers=workers)
+        ledger.run("track_metrics", partial(_score_tracks, config, folders))
+        ledger.run("rollouts", partial(_rollouts, config, folders, workers))
+        _publish(folders)
+    return write_report(config, folders, ledger)
+
+
+def learning(config: QuickstartConfig, folders: Folders) -> list[Node[Any]]:
+    """Encoding and training as a graph: behaviour cloning fills the core that motion tokens leave idle."""
     motion = TrainingData(
         sources=(Source(path=folders.videos),),
         held_out=(Source(path=folders.held_out),),
@@ -71,29 +79,28 @@ def quickstart(config: QuickstartConfig, out: Path, *, workers: int | None = Non
         horizon=config.horizon,
         action_horizon=config.inverse.action_horizon,
     )
-    results["tokenizer"] = ledger.run(
-        "tokenizer",
-        lambda: recipes.train_tokenizer(
-            folders.tokenizer, data=motion, model=config.tokenizer, train=config.tokenizer_training
-        ),
-    )
-    results["forward"] = ledger.run(
-        "forward",
-        lambda: recipes.train_forward(
-            folders.forward,
-            parent=folders.tokenizer,
-            data=motion,
-            model=config.forward,
-            train=config.forward_training,
-        ),
-    )
     demos = motion.model_copy(update={"sources": (Source(path=folders.demos),), "held_out": ()})
-    results["inverse"] = ledger.run("inverse", partial(_train_inverse, config, folders, demos, workers))
-    results["baseline"] = ledger.run("baseline", partial(_train_baseline, config, folders, demos, workers))
-    results["tracks"] = ledger.run("track_metrics", partial(_score_tracks, config, folders))
-    results["rollouts"] = ledger.run("rollouts", partial(_rollouts, config, folders, workers))
-    _publish(folders)
-    return write_report(config, folders, results, ledger.seconds, _resources(out, ledger.peak_memory_gb))
+    seeds = range(config.inverse_seeds)
+    inverse = [
+        Node(inverse_name(seed), partial(_fit_inverse, config, folders, demos, seed), ("forward", "encode-demos"))
+        for seed in seeds
+    ]
+    baselines = [
+        Node(
+            baseline_name(seed, budget), partial(_fit_baseline, config, folders, demos, seed, budget), ("encode-demos",)
+        )
+        for budget in ("long", "equal")
+        for seed in seeds
+    ]
+    return [
+        Node("tokenizer", partial(_fit_tokenizer, config, folders, motion)),
+        *[Node(f"encode-{folder.name}", partial(_encode, folder)) for folder in folders.datasets],
+        Node(
+            "forward", partial(_fit_forward, config, folders, motion), ("tokenizer", "encode-videos", "encode-held-out")
+        ),
+        *inverse,
+        *baselines,
+    ]
 
 
 def _record(config: QuickstartConfig, folders: Folders, workers: int | None) -> dict[str, Any]:
@@ -113,8 +120,8 @@ def _record(config: QuickstartConfig, folders: Folders, workers: int | None) -> 
 def _assert_disjoint(config: QuickstartConfig, folders: Folders) -> None:
     """Every recording and every rollout starts from a seed of its own."""
     seen: dict[str, str] = {}
-    for folder in (folders.videos, folders.held_out, folders.demos):
-        for episode in Dataset.open(folder).episodes:
+    for folder in folders.datasets:
+        for episode in Dataset.open(folder, columns=False).episodes:
             key = f"{episode.info['task']}/{episode.info['seed']}"
             if key in seen:
                 raise DataError(f"{key} was recorded twice", got=f"{seen[key]} and {folder}", remedy="report a bug")
@@ -130,90 +137,58 @@ def _tracker(name: str) -> Tracker:
 
 
 def _track(config: QuickstartConfig, folders: Folders, workers: int | None) -> dict[str, Any]:
-    summary = {}
-    for folder in (folders.videos, folders.held_out, folders.demos):
-        summary[folder.name] = track_dataset(
-            Dataset.open(folder), _tracker(config.tracker), grid=config.grid, horizon=config.horizon, workers=workers
-        )
+    def track(folder: Path, tracker: str) -> dict[str, Any]:
+        dataset = Dataset.open(folder, columns=False)
+        return track_dataset(dataset, _tracker(tracker), grid=config.grid, horizon=config.horizon, workers=workers)
+
+    summary = {folder.name: track(folder, config.tracker) for folder in folders.datasets}
     if config.tracker != "ground-truth":
-        summary["truth"] = track_dataset(
-            Dataset.open(folders.held_out),
-            _tracker("ground-truth"),
-            grid=config.grid,
-            horizon=config.horizon,
-            workers=workers,
-        )
+        summary["truth"] = track(folders.held_out, "ground-truth")
     return summary
 
 
-def _encode(folders: Folders, workers: int | None) -> dict[str, Any]:
+def _encode(folder: Path) -> dict[str, Any]:
     eyes, ears = VISION_ENCODERS["efficientnet-lite0"](), TEXT_ENCODERS["minilm"]()
-    return {
-        folder.name: encode_dataset(Dataset.open(folder), eyes, ears, workers=workers)
-        for folder in (folders.videos, folders.held_out, folders.demos)
-    }
+    return encode_dataset(Dataset.open(folder, columns=False), eyes, ears, workers=0)
 
 
-class _Job(Config):
-    """One model to train in a process of its own."""
-
-    seed: int
-    budget: str = "equal"
-    steps: int
+def _fit_tokenizer(config: QuickstartConfig, folders: Folders, motion: TrainingData) -> dict[str, Any]:
+    train = _seeded(config.tokenizer_training, config.seed)
+    return recipes.train_tokenizer(folders.tokenizer, data=motion, model=config.tokenizer, train=train)
 
 
-def _seeded(config: Config, seed: int, **changes: Any) -> Any:
-    return config.model_copy(update={"seed": seed, **changes})
+def _fit_forward(config: QuickstartConfig, folders: Folders, motion: TrainingData) -> dict[str, Any]:
+    train = _seeded(config.forward_training, config.seed)
+    return recipes.train_forward(
+        folders.forward, parent=folders.tokenizer, data=motion, model=config.forward, train=train
+    )
 
 
-def _fit_inverse(config: QuickstartConfig, folders: Folders, demos: TrainingData, job: _Job) -> dict[str, Any]:
+def _fit_inverse(config: QuickstartConfig, folders: Folders, demos: TrainingData, seed: int) -> dict[str, Any]:
     training = config.inverse_training
     return recipes.train_inverse(
-        folders.inverse(job.seed),
+        folders.inverse(seed),
         parent=folders.forward,
         data=demos,
         model=config.inverse,
-        train=training.model_copy(update={"loop": _seeded(training.loop, config.training_seed(job.seed))}),
+        train=training.model_copy(update={"loop": _seeded(training.loop, config.training_seed(seed))}),
     )
 
 
-def _fit_baseline(config: QuickstartConfig, folders: Folders, demos: TrainingData, job: _Job) -> dict[str, Any]:
+def _fit_baseline(
+    config: QuickstartConfig, folders: Folders, demos: TrainingData, seed: int, budget: str
+) -> dict[str, Any]:
+    steps = config.inverse_training.loop.steps * (config.baseline_factor if budget == "long" else 1)
     return recipes.train_behaviour_cloning(
-        folders.baseline(job.seed, job.budget),
+        folders.baseline(seed, budget),
         data=demos,
         model=config.inverse,
-        train=_seeded(config.inverse_training.loop, config.training_seed(job.seed), steps=job.steps),
+        train=_seeded(config.inverse_training.loop, config.training_seed(seed), steps=steps),
     )
 
 
-def _train_inverse(
-    config: QuickstartConfig, folders: Folders, demos: TrainingData, workers: int | None
-) -> dict[str, Any]:
-    jobs = [_Job(seed=seed, steps=config.inverse_training.loop.steps) for seed in range(config.inverse_seeds)]
-    return _train_all(partial(_fit_inverse, config, folders, demos), jobs, workers, label="inverse dynamics")
-
-
-def _train_baseline(
-    config: QuickstartConfig, folders: Folders, demos: TrainingData, workers: int | None
-) -> dict[str, Any]:
-    equal = config.inverse_training.loop.steps
-    budgets = {"equal": equal, "long": config.baseline_factor * equal}
-    # Longest first, so that no core idles at the end.
-    jobs = [
-        _Job(seed=seed, budget=budget, steps=budgets[budget])
-        for budget in ("long", "equal")
-        for seed in range(config.inverse_seeds)
-    ]
-    return _train_all(partial(_fit_baseline, config, folders, demos), jobs, workers, label="behaviour cloning")
-
-
-def _train_all(function: Any, jobs: list[_Job], workers: int | None, *, label: str) -> dict[str, Any]:
-    figures = {}
-    for done in map_jobs(function, jobs, workers=workers, label=label, unit="model"):
-        if done.error:
-            raise done.error
-        figures[f"{done.item.budget}-{done.item.seed}"] = done.result
-    return figures
+def _seeded(config: TrainConfig, seed: int, **changes: Any) -> TrainConfig:
+    return config.model_copy(update={"seed": seed, **changes})
 
 
 def _score_tracks(config: QuickstartConfig, folders: Folders) -> dict[str, Any]:
@@ -261,8 +236,3 @@ def _publish(folders: Folders) -> None:
     shutil.copytree(recipes.bundle_of(folders.inverse(0)), aside)
     shutil.rmtree(target, ignore_errors=True)
     aside.rename(target)
-
-
-def _resources(out: Path, peak_gb: float) -> dict[str, float]:
-    disk = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    return {"peak_memory_gb": peak_gb, "disk_gb": disk / 1e9}
