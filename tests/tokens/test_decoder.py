@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from amplify.tokens.decoder import TokenDecoder, fourier_features
@@ -5,7 +6,7 @@ from amplify.tokens.decoder import TokenDecoder, fourier_features
 
 def make_decoder(**changes) -> TokenDecoder:
     settings = {
-        "views": 2, "steps": 5, "width": 16, "layers": 1, "heads": 2, "hidden": 12, "code_width": 4, "window": 5,
+        "views": 2, "steps": 5, "width": 16, "layers": 1, "heads": 2, "hidden": 12, "code_width": 4, "code_in_query": False, "window": 5,
         "centre_bias": 0.0, "dropout": 0.0,
     }  # fmt: skip
     torch.manual_seed(0)
@@ -30,8 +31,9 @@ def test_factored_first_layer_equals_the_concatenation():
     torch.testing.assert_close(decoder.logits(steps, queries), plain, rtol=0, atol=1e-5)
 
 
-def test_the_order_of_codes_matters():
-    decoder = make_decoder()
+@pytest.mark.parametrize("code_in_query", [False, True])
+def test_the_order_of_codes_matters(code_in_query):
+    decoder = make_decoder(code_in_query=code_in_query)
     codes = torch.randn(1, 5, 4)
     assert not torch.allclose(decoder(codes), decoder(codes.flip(1)), atol=1e-3)
 

@@ -33,6 +33,7 @@ class TokenDecoder(nn.Module):
         heads: Attention heads.
         hidden: Channels of the MLP.
         code_width: Channels of a code.
+        code_in_query: Whether a step's query holds the step's own code beside its position.
         window: Side of the local window in pixels.
         centre_bias: First logit of "does not move"; most points of a fixed camera do not.
         dropout: Residual dropout.
@@ -48,11 +49,13 @@ class TokenDecoder(nn.Module):
         heads: int,
         hidden: int,
         code_width: int,
+        code_in_query: bool,
         window: int,
         centre_bias: float,
         dropout: float,
     ):
         super().__init__()
+        self.code_in_query = code_in_query
         self.code = nn.Linear(code_width, width)
         self.code_positions = embedding_table(steps, width)
         self.queries = embedding_table(steps, width)
@@ -68,8 +71,9 @@ class TokenDecoder(nn.Module):
 
     def forward(self, codes: Float[Tensor, "b t c"]) -> Float[Tensor, "b t w"]:
         """What happens at each step, for all points together."""
-        context = self.code(codes) + self.code_positions
-        return self.transformer(self.queries.expand(len(codes), -1, -1), context)
+        embedded = self.code(codes)
+        queries = self.queries + (embedded if self.code_in_query else torch.zeros_like(embedded))
+        return self.transformer(queries, embedded + self.code_positions)
 
     def logits(
         self, steps: Float[Tensor, "b t w"], queries: Float[Tensor, "#b v n 2"]

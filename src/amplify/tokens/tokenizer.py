@@ -32,6 +32,8 @@ class TokenizerConfig(Config):
         encoder_layers: Blocks of the encoder.
         decoder_layers: Layers of the decoder.
         decoder_hidden: Channels of the decoder's MLP.
+        code_in_query: Whether each step of the decoder starts from its own code; if not, from its position alone, as in
+            the paper, and has to learn where to look: it then needs several times the training for the same error.
         dropout: Residual dropout of both transformers.
         levels: FSQ levels; their product is the codebook size.
         window: Side of the local window in pixels of a 128×128 frame, odd.
@@ -94,6 +96,7 @@ class TokenizerConfig(Config):
             "width": 128,
             "heads": 4,
             "decoder_hidden": 256,
+            "code_in_query": True,
             "subset_points": 16,
             "centre_bias": 5.0,
             "regression_weight": 1.0,
@@ -133,6 +136,7 @@ class MotionTokenizer(nn.Module):
             layers=config.decoder_layers,
             hidden=config.decoder_hidden,
             code_width=len(config.levels),
+            code_in_query=config.code_in_query,
             window=config.window,
             centre_bias=config.centre_bias,
             **shared,
