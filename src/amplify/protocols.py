@@ -106,16 +106,20 @@ class Env(Protocol):
     action_high: np.ndarray
     max_steps: int
 
-    def reset(self, seeds: Sequence[int]) -> Observation:
-        """Initial observations; a seed fixes the initial state."""
+    def reset(self, seeds: Sequence[int]) -> None:
+        """Goes to initial states; a seed fixes one."""
         ...
 
-    def step(self, actions: Float[Tensor, "b a"], *, active: Sequence[bool]) -> tuple[Observation, np.ndarray]:
-        """The next observations and a boolean array: which environments have reached success.
+    def observe(self) -> Observation:
+        """What all environments see now; rendering happens here, and only where something changed."""
+        ...
+
+    def step(self, actions: Float[Tensor, "b a"], *, active: Sequence[bool]) -> np.ndarray:
+        """A boolean array: which environments have reached success.
 
         Args:
             actions: In environment units.
-            active: Environments that are finished are not stepped; their observation is repeated.
+            active: Environments that are finished are not stepped.
         """
         ...
 

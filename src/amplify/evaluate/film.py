@@ -14,7 +14,7 @@ from amplify.types import MotionTokens, Observation, Plan
 from amplify.video import write_video
 
 SCALE = 3
-FPS = 12
+FPS = 8
 
 
 class Film:

@@ -152,21 +152,23 @@ def rollout(
         Success (boolean) and the number of decisions, one an initial state.
     """
     controller = Controller(policy, config)
-    observation = env.reset(seeds)
+    controller.reset(len(seeds))
+    env.reset(seeds)
     success = np.zeros(len(seeds), dtype=bool)
     decisions = np.zeros(len(seeds), dtype=int)
     for _ in range(env.max_steps):
         active = ~success
         if not active.any():
             break
+        # Seeing costs more than acting: images are rendered only for a new plan.
+        observation = env.observe() if controller.due(active.tolist()) else None
         actions = controller.act(observation, active=active.tolist())
-        if film is not None:
+        if film is not None and observation is not None:
             film.add(observation, controller.plan, active)
-        observation, reached = env.step(actions, active=active.tolist())
+        success |= env.step(actions, active=active.tolist())
         decisions += active
-        success |= reached
     if film is not None:
-        film.add(observation, controller.plan, np.ones(len(seeds), dtype=bool))
+        film.add(env.observe(), controller.plan, np.ones(len(seeds), dtype=bool))
     return success, decisions
 
 

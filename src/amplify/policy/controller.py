@@ -64,9 +64,14 @@ class Controller:
         """The newest plan of every environment; None before the first."""
         return None if self._memory is None else self._memory.newest()
 
+    def due(self, active: Sequence[bool] | None = None) -> bool:
+        """Whether the next decision plans, and so needs an observation."""
+        awake = torch.ones(len(self._clock), dtype=torch.bool) if active is None else torch.tensor(active)
+        return bool((awake & (self._clock % self.config.replan_every == 0)).any())
+
     def act(
         self,
-        observation: Observation,
+        observation: Observation | None,
         *,
         active: Sequence[bool] | None = None,
         generator: torch.Generator | None = None,
@@ -74,18 +79,20 @@ class Controller:
         """The action of this decision, environment units; zero where an environment is not active.
 
         Args:
-            observation: Of all environments.
+            observation: Of all environments; None where no plan is `due`.
             active: Environments that still act; the others cost nothing.
             generator: Passed to the policy.
 
         Raises:
             UsageError: Plans are shorter than the replanning interval, or nobody was ever active.
         """
-        if len(self._clock) != len(observation.instruction):
+        if observation is not None and len(self._clock) != len(observation.instruction):
             self.reset(len(observation.instruction))
         awake = torch.ones(len(self._clock), dtype=torch.bool) if active is None else torch.tensor(active)
         due = awake & (self._clock % self.config.replan_every == 0)
         if due.any():
+            if observation is None:
+                raise UsageError("a plan is due and there is no observation", remedy="ask `due` first")
             plan = self.policy.plan(_select(observation, due), generator=generator)
             if self._memory is None:
                 self._memory = _Memory(len(due), plan, self.config)

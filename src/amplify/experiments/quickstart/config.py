@@ -61,10 +61,10 @@ class QuickstartConfig(Config):
     forward_training: TrainConfig
     inverse: InverseConfig
     inverse_training: InverseTraining
-    baseline_factor: int = 3
+    baseline_factor: int = 2
     inverse_seeds: int = 3
     rollouts: int = 20
-    controller: ControllerConfig = ControllerConfig()
+    controller: ControllerConfig = ControllerConfig(replan_every=2)
 
     @model_validator(mode="after")
     def _fits_together(self) -> "QuickstartConfig":

@@ -36,26 +36,38 @@ class MetaWorldEnv:
         self._copies = [Simulation(self.task, config) for _ in range(num_envs)]
         size = (num_envs, len(config.cameras), config.render.height_px, config.render.width_px, 3)
         self._images = np.zeros(size, dtype=np.uint8)
+        self._stale = np.ones(num_envs, dtype=bool)
 
-    def reset(self, seeds: Sequence[int]) -> Observation:
-        """Initial observations; a seed fixes the initial state completely.
+    def reset(self, seeds: Sequence[int]) -> None:
+        """Goes to initial states; a seed fixes one completely.
 
         Raises:
             ValueError: There is not one seed a copy.
         """
         if len(seeds) != self.num_envs:
             raise ValueError(f"{self.num_envs} environments need as many seeds, got {len(seeds)}")
-        for index, (simulation, seed) in enumerate(zip(self._copies, seeds)):
+        for simulation, seed in zip(self._copies, seeds):
             simulation.reset(seed)
-            self._images[index] = camera_images(simulation)
-        return self._observation()
+        self._stale[:] = True
 
-    def step(self, actions: Float[Tensor, "b a"], *, active: Sequence[bool]) -> tuple[Observation, np.ndarray]:
-        """The next observations, and which copies have reached success since their reset.
+    def observe(self) -> Observation:
+        """What all copies see now; only those that moved since the last call are rendered."""
+        for index in np.flatnonzero(self._stale):
+            self._images[index] = camera_images(self._copies[index])
+        self._stale[:] = False
+        return Observation(
+            images=torch.from_numpy(self._images.copy()),
+            cameras=self.config.camera_names,
+            proprio=torch.from_numpy(np.stack([simulation.proprio for simulation in self._copies])),
+            instruction=(INSTRUCTIONS[self.task],) * self.num_envs,
+        )
+
+    def step(self, actions: Float[Tensor, "b a"], *, active: Sequence[bool]) -> np.ndarray:
+        """Which copies have reached success since their reset.
 
         Args:
             actions: Shape (num_envs, 4), clipped to [−1, 1].
-            active: Copies that are not stepped repeat their observation.
+            active: Copies that are not stepped stay as they are.
 
         Raises:
             ValueError: An action is not finite, or the shapes do not fit.
@@ -71,17 +83,9 @@ class MetaWorldEnv:
                 if not np.isfinite(commands[index]).all():
                     raise ValueError(f"action of environment {index} is not finite: {commands[index]}")
                 simulation.step(commands[index])
-                self._images[index] = camera_images(simulation)
-        return self._observation(), np.array([simulation.success for simulation in self._copies])
+                self._stale[index] = True
+        return np.array([simulation.success for simulation in self._copies])
 
     def close(self) -> None:
         """Frees the simulators; renderers are shared and stay."""
         self._copies = []
-
-    def _observation(self) -> Observation:
-        return Observation(
-            images=torch.from_numpy(self._images.copy()),
-            cameras=self.config.camera_names,
-            proprio=torch.from_numpy(np.stack([simulation.proprio for simulation in self._copies])),
-            instruction=(INSTRUCTIONS[self.task],) * self.num_envs,
-        )
