@@ -6,8 +6,8 @@ from amplify.tokens.decoder import TokenDecoder, fourier_features
 
 def make_decoder(**changes) -> TokenDecoder:
     settings = {
-        "views": 2, "steps": 5, "width": 16, "layers": 1, "heads": 2, "hidden": 12, "code_width": 4, "code_in_query": False, "window": 5,
-        "centre_bias": 0.0, "dropout": 0.0,
+        "views": 2, "steps": 5, "width": 16, "layers": 1, "heads": 2, "hidden": 12, "code_width": 4,
+        "code_in_query": False, "window": 5, "centre_bias": 0.0, "dropout": 0.0,
     }  # fmt: skip
     torch.manual_seed(0)
     return TokenDecoder(**{**settings, **changes}).eval()
