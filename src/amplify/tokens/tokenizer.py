@@ -55,6 +55,7 @@ class TokenizerConfig(Config):
     encoder_layers: int = Field(default=2, ge=1)
     decoder_layers: int = Field(default=1, ge=1)
     decoder_hidden: int = Field(default=256, ge=1)
+    code_in_query: bool = False
     dropout: float = Field(default=0.0, ge=0, lt=1)
     levels: tuple[int, ...] = (8, 8, 6, 5)
     window: int = Field(default=15, ge=3)
