@@ -168,7 +168,7 @@ def rollout(
         success |= env.step(actions, active=active.tolist())
         decisions += active
     if film is not None:
-        film.add(env.observe(), controller.plan, np.ones(len(seeds), dtype=bool))
+        film.add(env.observe(), controller.plan, ~success)
     return success, decisions
 
 

@@ -49,14 +49,14 @@ class Ledger:
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """Counts wall-clock time and memory; interrupted attempts add up, so that resuming makes no run look faster."""
-        began = time.perf_counter()
-        with MemoryWatch() as watch:
-            try:
+        began, watch = time.perf_counter(), MemoryWatch()
+        try:
+            with watch:
                 yield
-            finally:
-                self._state["wall_s"] += time.perf_counter() - began
-                self._state["peak_memory_gb"] = max(self._state["peak_memory_gb"], watch.peak_gb)
-                self._save()
+        finally:
+            self._state["wall_s"] += time.perf_counter() - began
+            self._state["peak_memory_gb"] = max(self._state["peak_memory_gb"], watch.peak_gb)
+            self._save()
 
     def run(self, stage: str, function: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         """The stage's result: stored if it finished before, else computed now."""

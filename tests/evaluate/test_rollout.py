@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from amplify.errors import UnknownNameError
+from amplify.evaluate.film import Film
+from amplify.evaluate.rollout import (
+    PolicySpec,
+    RolloutConfig,
+    RolloutResult,
+    evaluate_policies,
+    initial_state_seeds,
+    rollout,
+    success_table,
+)
+from amplify.policy.controller import ControllerConfig
+from amplify.tracks.queries import uniform_grid
+from amplify.video import read_video
+from evaluate.toy import Stride, Walk
+
+
+def test_success_and_decisions():
+    env = Walk(3)
+    success, decisions = rollout(env, Stride(0.5), [0, 1, 3], ControllerConfig(replan_every=1))
+    assert success.tolist() == [True, True, False]
+    assert decisions.tolist() == [3, 3, 12]
+
+
+def test_images_are_rendered_for_plans_only():
+    env = Walk(1, max_steps=8)
+    rollout(env, Stride(0.01), [0], ControllerConfig(replan_every=4))
+    assert env.observed == 2
+
+
+def test_a_film_of_every_copy_asked_for(tmp_path):
+    film = Film(2, None, uniform_grid(2))
+    success, _ = rollout(Walk(3), Stride(0.5), [0, 4, 0], ControllerConfig(replan_every=1), film=film)
+    film.write(lambda index, won: tmp_path / f"{index}-{won}.mp4", success)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0-True.mp4", "1-False.mp4"]
+    assert len(read_video(tmp_path / "0-True.mp4")) < len(read_video(tmp_path / "1-False.mp4"))
+
+
+def test_initial_states_differ_by_seed_task_and_number():
+    one = RolloutConfig(tasks=("a", "b"), rollouts=5, seed=0)
+    two = one.model_copy(update={"seed": 1})
+    seeds = [*initial_state_seeds(one, "a"), *initial_state_seeds(one, "b"), *initial_state_seeds(two, "a")]
+    assert len(set(seeds)) == 15
+    assert initial_state_seeds(one, "a")[:3] == initial_state_seeds(one.model_copy(update={"rollouts": 3}), "a")
+
+
+def test_table():
+    results = [
+        RolloutResult("ours", variant, task, i, i, success=i < 2 + variant, decisions=10)
+        for variant in (0, 1)
+        for task in ("a", "b")
+        for i in range(4)
+    ]
+    table = success_table(results)["ours"]
+    assert (table["mean"], table["rollouts"], table["by_seed"]) == (10 / 16, 16, [0.5, 0.75])
+    assert table["tasks"]["a"]["mean"] == 5 / 8
+    low, high = table["ci95"]
+    assert 0.3 < low < 10 / 16 < high < 0.9
+
+
+def test_unknown_benchmark_and_task(tmp_path):
+    spec = PolicySpec(label="x", bundle=tmp_path)
+    with pytest.raises(UnknownNameError, match="metaworld"):
+        evaluate_policies([spec], RolloutConfig(benchmark="metawold", tasks=("door-open",)))
+    with pytest.raises(UnknownNameError, match="door-open"):
+        evaluate_policies([spec], RolloutConfig(tasks=("dor-open",)))
+
+
+def test_the_first_failure_counts_as_failure_whatever_happens_to_others():
+    success, _ = rollout(Walk(2, max_steps=2), Stride(0.5), [0, 0], ControllerConfig(replan_every=1))
+    assert not success.any()
+    assert isinstance(success, np.ndarray)
