@@ -116,7 +116,11 @@ def test_two_processes_record_what_one_does(recorded, tmp_path):
     assert [e.info for e in one.episodes[:2]] == [e.info for e in two.episodes]
     for episode in two.episodes:
         np.testing.assert_array_equal(one.actions(episode.index), two.actions(episode.index))
-        np.testing.assert_array_equal(one.frames(episode.index, "corner2"), two.frames(episode.index, "corner2"))
+        scenes = [dataset.scene(episode.index) for dataset in (one, two)]
+        np.testing.assert_array_equal(*[scene.body_position.numpy() for scene in scenes if scene is not None])
+        # Lossy video: what matters is that it shows the same.
+        frames = [dataset.frames(episode.index, "corner2").astype(int) for dataset in (one, two)]
+        assert np.abs(frames[0] - frames[1]).mean() < 0.5
 
 
 def test_failed_attempts_are_counted_replaced_and_left_out(tmp_path, clumsy):
