@@ -171,7 +171,7 @@ def _sections(config: QuickstartConfig, folders: Folders, report: Mapping[str, A
             ],
         ),
         Section(heading="Training", pictures=pictures.training_curves(config, folders), text=_codebook(report)),
-        Section(heading="Time", tables=[_time_table(report)], text=_machine(report)),
+        Section(heading="Time", tables=[_time_table(report), _rate_table(config, report)], text=_machine(report)),
         Section(
             heading="Settings and versions",
             preformatted=json.dumps({"versions": report["versions"], "settings": report["settings"]}, indent=1),
@@ -242,6 +242,19 @@ def _time_table(report: Mapping[str, Any]) -> Table:
         "which is the wall clock of all attempts."
     )
     return Table(header=["stage", "seconds"], rows=rows, caption=caption)
+
+
+def _rate_table(config: QuickstartConfig, report: Mapping[str, Any]) -> Table:
+    recorded, tracked = report["recording"]["videos"], report["tracking"]["videos"]
+    grid = f"{config.grid}×{config.grid} points, every start frame"
+    return Table(
+        header=["", "rate"],
+        rows=[
+            ["recording, demonstrations / s", float(recorded["episodes_per_s"])],
+            [f"{config.tracker} tracking, frames / s ({grid})", float(tracked["frames_per_second"])],
+        ],
+        caption="Of the action-free videos, all worker processes together, their start-up included.",
+    )
 
 
 def _machine(report: Mapping[str, Any]) -> str:
