@@ -25,7 +25,7 @@ def tokenizer(
     held_out: tuple[Path, ...] = (),
     tracks: str | None = None,
     model: TokenizerConfig = TokenizerConfig.quickstart(),
-    train: TrainConfig = TrainConfig(steps=2500, learning_rate=2e-3),
+    train: TrainConfig = TrainConfig(steps=900, learning_rate=3e-3),
 ) -> dict[str, Any]:
     """Learns motion tokens from tracks; OUT/bundle holds the tokenizer.
 
@@ -51,7 +51,7 @@ def forward(
     features: str | None = None,
     text: str | None = None,
     model: ForwardConfig = ForwardConfig.quickstart(),
-    train: TrainConfig = TrainConfig(steps=1500),
+    train: TrainConfig = TrainConfig(steps=1000),
 ) -> dict[str, Any]:
     """Learns image + instruction → motion tokens; OUT/bundle holds tokenizer and forward dynamics.
 
@@ -80,7 +80,7 @@ def inverse(
     features: str | None = None,
     text: str | None = None,
     model: InverseConfig = InverseConfig.quickstart(),
-    train: InverseTraining = InverseTraining(loop=TrainConfig(steps=1000)),
+    train: InverseTraining = InverseTraining(loop=TrainConfig(steps=500)),
 ) -> dict[str, Any]:
     """Learns image + proprioception + motion tokens → actions; OUT/bundle holds a whole policy.
 
@@ -106,7 +106,7 @@ def behaviour_cloning(
     features: str | None = None,
     text: str | None = None,
     model: InverseConfig = InverseConfig.quickstart(),
-    train: TrainConfig = TrainConfig(steps=1000),
+    train: TrainConfig = TrainConfig(steps=500),
 ) -> dict[str, Any]:
     """Learns the baseline, image + proprioception + instruction → actions; OUT/bundle holds its policy.
 

@@ -33,7 +33,8 @@ class TokenizerConfig(Config):
         decoder_layers: Layers of the decoder.
         decoder_hidden: Channels of the decoder's MLP.
         code_in_query: Whether each step of the decoder starts from its own code; if not, from its position alone, as in
-            the paper, and has to learn where to look: it then needs several times the training for the same error.
+            the paper, and has to learn where to look. One trial (6 tasks, 300 steps, one seed): 4.1 px instead of 5.4 px
+            on moving points.
         dropout: Residual dropout of both transformers.
         levels: FSQ levels; their product is the codebook size.
         window: Side of the local window in pixels of a 128×128 frame, odd.

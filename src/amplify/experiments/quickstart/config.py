@@ -101,11 +101,11 @@ def full(**changes: Any) -> QuickstartConfig:
     settings: dict[str, Any] = {
         "preset": "full",
         "tokenizer": TokenizerConfig.quickstart(),
-        "tokenizer_training": TrainConfig(steps=2500, batch_size=64, learning_rate=2e-3),
+        "tokenizer_training": TrainConfig(steps=900, batch_size=64, learning_rate=3e-3),
         "forward": ForwardConfig.quickstart(),
-        "forward_training": TrainConfig(steps=1500, batch_size=64, learning_rate=1e-3),
+        "forward_training": TrainConfig(steps=1000, batch_size=64, learning_rate=1e-3),
         "inverse": InverseConfig.quickstart(),
-        "inverse_training": InverseTraining(loop=TrainConfig(steps=1000, batch_size=64, learning_rate=1e-3)),
+        "inverse_training": InverseTraining(loop=TrainConfig(steps=500, batch_size=64, learning_rate=1e-3)),
     }
     return QuickstartConfig(**{**settings, **changes})
 
