@@ -25,7 +25,7 @@ def models():
         "forward": ForwardDynamics(
             ForwardConfig.quickstart(layers=1, **SMALL), levels=(5, 4), tokens=15, text_width=5, **SIZES
         ),
-        "inverse": InverseDynamics(inverse, code_width=2, tokens=15, **acting),
+        "inverse": InverseDynamics(inverse, code_width=tokenizer.embedding_width(inverse.motion), tokens=15, **acting),
         "behaviour_cloning": BehaviourCloning(inverse, text_width=5, **acting),
     }
 

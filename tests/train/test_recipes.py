@@ -107,6 +107,16 @@ def test_the_source_of_tokens_has_an_effect(tmp_path):
     )
 
 
+@pytest.mark.parametrize(("motion_seen", "width"), [("codes", 2), ("steps", 16)])
+def test_what_inverse_dynamics_sees_of_tokens(tmp_path, motion_seen, width):
+    demos = moving.write(tmp_path / "demos", actions=True, episodes=1)
+    forward = motion(tmp_path, data(demos))
+    model = INVERSE.model_copy(update={"motion": motion_seen})
+    training = InverseTraining(loop=LOOP, predicted_samples=0)
+    recipes.train_inverse(tmp_path / "inverse", parent=forward, data=data(demos), model=model, train=training)
+    assert weights(tmp_path / "inverse")["inverse.decoder.guide.weight"].shape[1] == width
+
+
 def test_behaviour_cloning_needs_no_tracks(tmp_path):
     demos = moving.write(tmp_path / "demos", actions=True)
     plain = data(demos).model_copy(update={"tracks": None})

@@ -31,6 +31,8 @@ class InverseConfig(Config):
         discount: Loss weight of action t is discount^t.
         std: Standard deviation of the Gaussian head in scaled units.
         image_dropout: Probability that a training sample loses its image; 1 makes a model that never sees one.
+        motion: How inverse dynamics sees motion tokens: "codes" (FSQ vectors, as in the paper) or "steps" (the
+            tokenizer's decoder states, in which similar motions are close).
         proprio_scaling: "range" (minimum and maximum to ±1) or "standard" (mean 0, standard deviation 1).
     """
 
@@ -43,6 +45,7 @@ class InverseConfig(Config):
     discount: float = Field(default=0.99, gt=0, le=1)
     std: float = Field(default=0.1, gt=0)
     image_dropout: float = Field(default=0.0, ge=0, le=1)
+    motion: Literal["codes", "steps"] = "codes"
     proprio_scaling: Literal["range", "standard"] = "range"
 
     @model_validator(mode="after")
@@ -58,8 +61,12 @@ class InverseConfig(Config):
 
     @classmethod
     def quickstart(cls, **changes: Any) -> "InverseConfig":
-        """About a million parameters: 2 layers, width 128."""
-        return cls(**{"width": 128, "layers": 2, "heads": 4, **changes})
+        """About a million parameters: 2 layers, width 128.
+
+        Decoder states in place of codes raised success from 0.71 to 0.81 in one trial: 5 demonstrations a task, 6
+        Meta-World tasks, 3 training seeds × 20 rollouts a task, flow tracks.
+        """
+        return cls(**{"width": 128, "layers": 2, "heads": 4, "motion": "steps", **changes})
 
 
 def _gaussian(config: InverseConfig, action_width: int) -> ActionHead:

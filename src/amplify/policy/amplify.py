@@ -88,7 +88,8 @@ class AmplifyPolicy(FeaturePolicy):
     ) -> Plan:
         """Tokens first, then the actions that cause them."""
         tokens = self.forward.generate(features, generator=generator)
-        actions = self.inverse.act(features, proprio, self.tokenizer.codes(tokens), generator=generator)
+        motion = self.tokenizer.embed(tokens, self.inverse.config.motion)
+        actions = self.inverse.act(features, proprio, motion, generator=generator)
         return Plan(actions=actions, tokens=tokens)
 
 

@@ -33,8 +33,8 @@ class TokenizerConfig(Config):
         decoder_layers: Layers of the decoder.
         decoder_hidden: Channels of the decoder's MLP.
         code_in_query: Whether each step of the decoder starts from its own code; if not, from its position alone, as in
-            the paper, and has to learn where to look. One trial (6 tasks, 300 steps, one seed): 4.1 px instead of 5.4 px
-            on moving points.
+            the paper, and has to learn where to look. One trial (6 tasks, 300 steps, one seed): 4.1 px instead of
+            5.4 px on moving points.
         dropout: Residual dropout of both transformers.
         levels: FSQ levels; their product is the codebook size.
         window: Side of the local window in pixels of a 128×128 frame, odd.
@@ -182,6 +182,23 @@ class MotionTokenizer(nn.Module):
     def codes(self, tokens: MotionTokens) -> Float[Tensor, "*b k c"]:
         """The FSQ vectors of tokens, one channel a level, in [−1, 1]."""
         return self.quantiser.codes(tokens.indices)
+
+    @torch.no_grad()
+    def embed(self, tokens: MotionTokens, kind: Literal["codes", "steps"]) -> Float[Tensor, "*b k e"]:
+        """Tokens as inverse dynamics sees them.
+
+        Args:
+            tokens: (*b, k).
+            kind: "codes" are the FSQ vectors; "steps" are the decoder's states, in which similar motions are close.
+        """
+        codes = self.codes(tokens)
+        if kind == "codes":
+            return codes
+        return self.decoder(codes.reshape(-1, *codes.shape[-2:])).reshape(*codes.shape[:-1], -1)
+
+    def embedding_width(self, kind: Literal["codes", "steps"]) -> int:
+        """Channels of `embed`."""
+        return len(self.config.levels) if kind == "codes" else self.config.width
 
     @torch.no_grad()
     def decode(

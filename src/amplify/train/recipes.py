@@ -195,7 +195,9 @@ def train_inverse(
     inverse = _seeded(
         train.loop.seed,
         "inverse",
-        lambda: InverseDynamics(model, code_width=len(tokenizer.config.levels), tokens=tokenizer.config.steps, **sizes),
+        lambda: InverseDynamics(
+            model, code_width=tokenizer.embedding_width(model.motion), tokens=tokenizer.config.steps, **sizes
+        ),
     )
     inverse.fit_scalers(proprio, actions)
     stage = InverseStage(

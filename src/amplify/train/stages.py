@@ -182,7 +182,7 @@ class InverseStage:
         assert batch.tokens is not None
         assert batch.actions is not None
         assert batch.proprio is not None
-        codes = self.tokenizer.codes(batch.tokens)
+        codes = self.tokenizer.embed(batch.tokens, self.module.config.motion)
         return self.module.loss(batch.features, batch.proprio, codes, batch.actions, generator=generator)
 
     def validate(self) -> dict[str, float]:
