@@ -19,8 +19,8 @@ def test_plan_is_forward_then_inverse_dynamics(policy, models, observe):
     plan = policy.plan(observation)
     tokens = models["forward"].generate(features)
     assert torch.equal(plan.tokens.indices, tokens.indices)
-    codes = models["tokenizer"].codes(tokens)
-    expected = models["inverse"].act(features, observation.proprio, codes)
+    motion = models["tokenizer"].embed(tokens, models["inverse"].config.motion)
+    expected = models["inverse"].act(features, observation.proprio, motion)
     assert torch.equal(plan.actions.actions, expected.actions)
 
 
