@@ -1,14 +1,17 @@
 """The quick-start's pictures: predicted tracks, bars, curves, films."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
 
 from amplify.data.dataset import Dataset
 from amplify.data.windows import Source, WindowSet
-from amplify.draw import draw_tracks, label, panels, plot_bars, plot_curves, png
+from amplify.draw import draw_tracks, label, panels, plot_bars, plot_curves, png, sheet
 from amplify.evaluate.report import Picture, Video
 from amplify.experiments.quickstart.config import QuickstartConfig
 from amplify.experiments.quickstart.folders import Folders
@@ -22,19 +25,40 @@ from amplify.train.log import read_metrics
 SCALE = 3
 
 
-def predicted_tracks(config: QuickstartConfig, folders: Folders) -> list[Picture]:
-    """One pair a task: foreseen and true motion from the frame where most moves."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """The motion that the model foresees from one held-out frame, and the motion that came.
+
+    Args:
+        instruction: What was asked for.
+        start: The frame's number.
+        image: The frame.
+        predicted: Tracks decoded from free-running forward dynamics.
+        truth: The simulator's.
+    """
+
+    instruction: str
+    start: int
+    image: UInt8[np.ndarray, "h w 3"]
+    predicted: Float[Tensor, "t n 2"]
+    truth: Float[Tensor, "t n 2"]
+
+
+@torch.no_grad()
+def foresee(config: QuickstartConfig, folders: Folders) -> list[Foreseen]:
+    """One a task: the frame of the first held-out episode from which most moves."""
     bundle = load_bundle(folders.bundle)
     tokenizer, forward = bundle.module("tokenizer", MotionTokenizer), bundle.module("forward", ForwardDynamics)
-    dataset = Dataset.open(folders.held_out)
+    dataset = Dataset.open(folders.held_out, columns=False)
     windows = WindowSet(
         [Source(path=folders.held_out)],
         tracks=folders.truth,
         features=folders.features,
         text=folders.text,
+        horizon=config.horizon,
         actions=False,
     )
-    shown = []
+    found = []
     for task in config.tasks:
         episode = next(e for e in dataset.episodes if e.info["task"] == task)
         rows = np.flatnonzero(windows.index[:, 1] == episode.index)
@@ -43,19 +67,37 @@ def predicted_tracks(config: QuickstartConfig, folders: Folders) -> list[Picture
         assert batch.features is not None
         liveliest = int(path_px(batch.tracks).mean(dim=(1, 2)).argmax())
         start = int(windows.index[rows[liveliest], 2])
-        image = dataset.frames(episode.index, dataset.spec.cameras[0])[start]
         truth = batch.tracks.points[liveliest]
-        with torch.no_grad():
-            tokens = forward.generate(batch.features.map(lambda x, i=liveliest: x[i : i + 1]))
-            foreseen = tokenizer.decode(tokens, truth[:, 0]).points[0]
-        pair = [
-            label(draw_tracks(image, foreseen[0], scale=SCALE), "predicted"),
-            label(draw_tracks(image, truth[0], scale=SCALE), "truth"),
-        ]
-        shown.append(
-            Picture(png=png(panels(pair)), caption=f"“{episode.instruction}”, frame {start}", width_percent=49)
+        tokens = forward.generate(batch.features.map(lambda x, i=liveliest: x[i : i + 1]))
+        found.append(
+            Foreseen(
+                instruction=episode.instruction,
+                start=start,
+                image=dataset.frames(episode.index, dataset.spec.cameras[0])[start],
+                predicted=tokenizer.decode(tokens, truth[:, 0]).points[0, 0],
+                truth=truth[0],
+            )
         )
+    return found
+
+
+def predicted_tracks(found: Sequence[Foreseen]) -> list[Picture]:
+    """Foreseen and true motion side by side."""
+    shown = []
+    for one in found:
+        pair = [
+            label(draw_tracks(one.image, one.predicted, scale=SCALE), "predicted"),
+            label(draw_tracks(one.image, one.truth, scale=SCALE), "truth"),
+        ]
+        caption = f"“{one.instruction}”, frame {one.start}"
+        shown.append(Picture(png=png(panels(pair)), caption=caption, width_percent=49))
     return shown
+
+
+def overview(found: Sequence[Foreseen]) -> bytes:
+    """One wide PNG: the foreseen motion of all tasks."""
+    drawn = [label(draw_tracks(one.image, one.predicted, scale=SCALE), one.instruction) for one in found]
+    return png(sheet(drawn, columns=3))
 
 
 def success_bars(config: QuickstartConfig, success: Mapping[str, Any]) -> Picture:

@@ -139,13 +139,15 @@ def _percent(share: float) -> str:
 
 
 def _sections(config: QuickstartConfig, folders: Folders, report: Mapping[str, Any]) -> list[Section]:
+    found = pictures.foresee(config, folders)
+    (folders.out / "foreseen.png").write_bytes(pictures.overview(found))
     learned = "pixels only (optical flow)" if config.tracker == "flow" else "the simulator's geometry"
     return [
         Section(
             heading="What it foresees",
             text="Predicted motion on the first frame of held-out videos. The model has seen one image and one "
             f"sentence; it learned motion from {learned}. Left: predicted. Right: the simulator's truth.",
-            pictures=pictures.predicted_tracks(config, folders),
+            pictures=pictures.predicted_tracks(found),
         ),
         Section(
             heading="Success in closed loop",
