@@ -25,6 +25,12 @@ def test_success_and_decisions():
     assert decisions.tolist() == [3, 3, 12]
 
 
+def test_a_step_limit_of_ones_own():
+    env = Walk(1, max_steps=12)
+    _, decisions = rollout(env, Stride(0.01), [0], ControllerConfig(), max_decisions=5)
+    assert decisions.tolist() == [5]
+
+
 def test_images_are_rendered_for_plans_only():
     env = Walk(1, max_steps=8)
     rollout(env, Stride(0.01), [0], ControllerConfig(replan_every=4))

@@ -47,6 +47,7 @@ class RolloutConfig(Config):
         controller: Replanning and ensembling.
         copies: Environments stepped together in one process.
         films: Rollouts a task and method that are filmed.
+        max_decisions: Step limit; the benchmark's own by default.
     """
 
     benchmark: str = "metaworld"
@@ -56,6 +57,7 @@ class RolloutConfig(Config):
     controller: ControllerConfig = ControllerConfig()
     copies: int = 10
     films: int = 0
+    max_decisions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,9 @@ def _run(job: _Job) -> list[RolloutResult]:
             film = None
             if job.films is not None and spec.variant == 0 and job.indices[0] < job.config.films:
                 film = loader.film(spec.bundle, copies=job.config.films)
-            success, decisions = rollout(env, policy, seeds, job.config.controller, film=film)
+            success, decisions = rollout(
+                env, policy, seeds, job.config.controller, film=film, max_decisions=job.config.max_decisions
+            )
             if film is not None and job.films is not None:
                 film.write(partial(_film_path, job.films, spec.label, job.task), success)
             results += [
@@ -144,7 +148,13 @@ def _film_path(folder: Path, label: str, task: str, index: int, success: bool) -
 
 
 def rollout(
-    env: Env, policy: Policy, seeds: Sequence[int], config: ControllerConfig, *, film: Film | None = None
+    env: Env,
+    policy: Policy,
+    seeds: Sequence[int],
+    config: ControllerConfig,
+    *,
+    film: Film | None = None,
+    max_decisions: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Acts until success or the step limit, in every copy of the environment.
 
@@ -156,7 +166,7 @@ def rollout(
     env.reset(seeds)
     success = np.zeros(len(seeds), dtype=bool)
     decisions = np.zeros(len(seeds), dtype=int)
-    for _ in range(env.max_steps):
+    for _ in range(max_decisions or env.max_steps):
         active = ~success
         if not active.any():
             break

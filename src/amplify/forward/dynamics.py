@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from amplify.config import Config
 from amplify.forward.sampling import next_token
+from amplify.nn.dropout import Dropout
 from amplify.nn.fsq import FSQ
 from amplify.nn.masks import prefix_causal
 from amplify.nn.transformer import Transformer, embedding_table
@@ -95,7 +96,7 @@ class ForwardDynamics(nn.Module):
         self.start = embedding_table(width)
         self.patch_positions = embedding_table(views, patches, width)
         self.token_positions = embedding_table(tokens, width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.trunk = Transformer(width, config.layers, config.heads, config.dropout)
         self.classifier = nn.Linear(width, self.codebook.codebook_size)
 

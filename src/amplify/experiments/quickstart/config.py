@@ -43,6 +43,7 @@ class QuickstartConfig(Config):
         baseline_factor: Behaviour cloning is trained a second time for this many times the steps; the better counts.
         inverse_seeds: Inverse models, and behaviour-cloning models, trained with other seeds; success is their mean.
         rollouts: Initial states a task.
+        max_decisions: Step limit of a rollout; experts need 29 to 46 decisions.
         controller: Replanning and ensembling, for both methods.
     """
 
@@ -64,6 +65,7 @@ class QuickstartConfig(Config):
     baseline_factor: int = 2
     inverse_seeds: int = 3
     rollouts: int = 20
+    max_decisions: int = 60
     controller: ControllerConfig = ControllerConfig(replan_every=2)
 
     @model_validator(mode="after")
@@ -78,7 +80,12 @@ class QuickstartConfig(Config):
     def rollout(self) -> RolloutConfig:
         """Where both methods act."""
         return RolloutConfig(
-            tasks=self.tasks, rollouts=self.rollouts, seed=self.seed, controller=self.controller, films=1
+            tasks=self.tasks,
+            rollouts=self.rollouts,
+            seed=self.seed,
+            controller=self.controller,
+            max_decisions=self.max_decisions,
+            films=1,
         )
 
     def training_seed(self, index: int) -> int:
@@ -104,7 +111,7 @@ def full(**changes: Any) -> QuickstartConfig:
         "tokenizer_training": TrainConfig(steps=900, batch_size=64, learning_rate=3e-3),
         "forward": ForwardConfig.quickstart(),
         "forward_training": TrainConfig(steps=1000, batch_size=64, learning_rate=1e-3),
-        "inverse": InverseConfig.quickstart(),
+        "inverse": InverseConfig.quickstart(image_dropout=0.5),
         "inverse_training": InverseTraining(loop=TrainConfig(steps=500, batch_size=64, learning_rate=1e-3)),
     }
     return QuickstartConfig(**{**settings, **changes})
