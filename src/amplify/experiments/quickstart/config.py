@@ -111,7 +111,7 @@ def full(**changes: Any) -> QuickstartConfig:
         "tokenizer_training": TrainConfig(steps=900, batch_size=64, learning_rate=3e-3),
         "forward": ForwardConfig.quickstart(),
         "forward_training": TrainConfig(steps=1000, batch_size=64, learning_rate=1e-3),
-        "inverse": InverseConfig.quickstart(image_dropout=0.5),
+        "inverse": InverseConfig.quickstart(image_dropout=0.3),
         "inverse_training": InverseTraining(loop=TrainConfig(steps=500, batch_size=64, learning_rate=1e-3)),
     }
     return QuickstartConfig(**{**settings, **changes})
