@@ -70,7 +70,7 @@ def bootstrap(
 
 
 def hierarchical_bootstrap(
-    tasks: Mapping[str, Float[np.ndarray, " n"]] | Sequence[Float[np.ndarray, " n"]],
+    tasks: Mapping[str, Float[np.ndarray, " _"]] | Sequence[Float[np.ndarray, " _"]],
     *,
     generator: np.random.Generator,
     resamples: int = 2000,
