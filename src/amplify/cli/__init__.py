@@ -12,6 +12,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import ValidationError
+
 from amplify.errors import AmplifyError, UsageError, pick
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -57,6 +59,9 @@ def run(argv: Sequence[str]) -> int:
     except AmplifyError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except ValidationError as error:
+        print(f"error: {_first_problem(error)}", file=sys.stderr)
+        return UsageError.exit_code
     except KeyboardInterrupt:
         print("interrupted: run the same command again to go on from here", file=sys.stderr)
         return 130
@@ -85,6 +90,12 @@ def _call(arguments: list[str]) -> Mapping[str, Any]:
         )
     function = getattr(importlib.import_module(COMMANDS[name][0]), name.split()[-1].replace("-", "_"))
     return tyro.cli(function, args=arguments[words:], prog=f"amplify {name}") or {}
+
+
+def _first_problem(error: ValidationError) -> UsageError:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the settings"
+    return UsageError(f"{where}: {first['msg']}", got=first["input"], remedy="see --help")
 
 
 def _choices(group: str) -> str:

@@ -5,6 +5,7 @@ track metrics, and a few *demos* with actions. Behaviour cloning gets the same d
 """
 
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -35,15 +36,19 @@ from amplify.train.loop import TrainConfig
 from amplify.train.recipes import TrainingData
 
 AMPLIFY, CLONING = "amplify", "behaviour_cloning"
+ALL_TRACKERS: dict[str, Callable[[], Tracker]] = {**TRACKERS, "ground-truth": GroundTruthTracker}
 
 
 def configured(preset: str, **changes: Any) -> QuickstartConfig:
     """A preset's settings with changes.
 
     Raises:
-        UnknownNameError: There is no such preset.
+        UnknownNameError: There is no such preset or tracker.
     """
-    return pick(preset, PRESETS, kind="preset")(**changes)
+    build = pick(preset, PRESETS, kind="preset")
+    if "tracker" in changes:
+        pick(changes["tracker"], ALL_TRACKERS, kind="tracker")
+    return build(**changes)
 
 
 def quickstart(config: QuickstartConfig, out: Path, *, workers: int | None = None) -> dict[str, Any]:
@@ -133,7 +138,7 @@ def _assert_disjoint(config: QuickstartConfig, folders: Folders) -> None:
 
 
 def _tracker(name: str) -> Tracker:
-    return pick(name, {**TRACKERS, "ground-truth": GroundTruthTracker}, kind="tracker")()
+    return pick(name, ALL_TRACKERS, kind="tracker")()
 
 
 def _track(config: QuickstartConfig, folders: Folders, workers: int | None) -> dict[str, Any]:
