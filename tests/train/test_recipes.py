@@ -117,6 +117,14 @@ def test_what_inverse_dynamics_sees_of_tokens(tmp_path, motion_seen, width):
     assert weights(tmp_path / "inverse")["inverse.decoder.guide.weight"].shape[1] == width
 
 
+def test_broken_episodes_are_left_out_and_counted(tmp_path):
+    videos = moving.write(tmp_path / "videos", actions=False)
+    broken = sorted((videos / "videos").rglob("*.mp4"))[1]
+    broken.write_bytes(broken.read_bytes()[:500])
+    figures = recipes.train_tokenizer(tmp_path / "run", data=data(videos), model=TOKENIZER, train=LOOP)
+    assert figures["episodes_set_aside"] == 1
+
+
 def test_behaviour_cloning_needs_no_tracks(tmp_path):
     demos = moving.write(tmp_path / "demos", actions=True)
     plain = data(demos).model_copy(update={"tracks": None})

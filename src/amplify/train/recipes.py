@@ -133,7 +133,7 @@ def train_tokenizer(run: Path, *, data: TrainingData, model: TokenizerConfig, tr
     tracks = windows.batch(some).tracks
     assert tracks is not None
     tokenizer.fit_statistics(tracks)
-    figures: dict[str, Any] = fit(TokenizerStage(tokenizer, windows, held_out), train, run)
+    figures = fit(TokenizerStage(tokenizer, windows, held_out), train, run) | set_aside(windows)
     tokens = tokens_of_tracks(tokenizer, held_out or windows, label="codebook")
     usage = codebook_usage(tokens, tokenizer.codebook_size)
     figures["codebook"] = {"size": usage.size, "used": usage.used, "perplexity": usage.perplexity}
@@ -166,7 +166,8 @@ def train_forward(
             text_width=sizes["text_width"],
         ),
     )
-    figures = fit(ForwardStage(forward, windows, tokens, held_out, held_out_tokens), train, run)
+    stage = ForwardStage(forward, windows, tokens, held_out, held_out_tokens)
+    figures = fit(stage, train, run) | set_aside(windows)
     models = {"tokenizer": tokenizer, "forward": forward}
     _save(run, models, _learned_from(data, bundle), figures, parent=bundle)
     return figures
@@ -204,7 +205,7 @@ def train_inverse(
     stage = InverseStage(
         inverse, windows, tokenizer=tokenizer, real=real, predicted=predicted, predicted_from=changes_over
     )
-    figures = fit(stage, train.loop, run)
+    figures = fit(stage, train.loop, run) | set_aside(windows)
     models = {"tokenizer": tokenizer, "forward": forward, "inverse": inverse}
     _save(run, models, _learned_from(data, bundle), figures, parent=bundle)
     return figures
@@ -219,9 +220,14 @@ def train_behaviour_cloning(
     text_width = feature_sizes(_first_features(windows))["text_width"]
     policy = _seeded(train.seed, "behaviour-cloning", lambda: BehaviourCloning(model, text_width=text_width, **sizes))
     policy.fit_scalers(proprio, actions)
-    figures = fit(BehaviourCloningStage(policy, windows), train, run)
+    figures = fit(BehaviourCloningStage(policy, windows), train, run) | set_aside(windows)
     _save(run, {"behaviour_cloning": policy}, _learned_from(data), figures)
     return figures
+
+
+def set_aside(windows: WindowSet) -> dict[str, Any]:
+    """How many broken episodes the datasets have, which were left out with a warning each."""
+    return {"episodes_set_aside": sum(len(dataset.problems) for dataset in windows.datasets)}
 
 
 def _first_features(windows: WindowSet) -> Features:
