@@ -117,6 +117,34 @@ def test_what_inverse_dynamics_sees_of_tokens(tmp_path, motion_seen, width):
     assert weights(tmp_path / "inverse")["inverse.decoder.guide.weight"].shape[1] == width
 
 
+def test_a_run_of_other_data_model_or_parent_is_refused(tmp_path):
+    one = data(moving.write(tmp_path / "one", actions=True))
+    two = data(moving.write(tmp_path / "two", actions=True, first=1))
+    forward = motion(tmp_path / "a", one)
+    other = motion(tmp_path / "b", two)
+    with pytest.raises(BundleError, match="data="):
+        recipes.train_tokenizer(tmp_path / "a" / "tokenizer", data=two, model=TOKENIZER, train=LOOP)
+    changed = TOKENIZER.model_copy(update={"centre_bias": 1.0})
+    with pytest.raises(BundleError, match="model="):
+        recipes.train_tokenizer(tmp_path / "a" / "tokenizer", data=one, model=changed, train=LOOP)
+    with pytest.raises(BundleError, match="parent="):
+        recipes.train_forward(forward, parent=tmp_path / "b" / "tokenizer", data=one, model=FORWARD, train=LOOP)
+    training = InverseTraining(loop=LOOP)
+    recipes.train_inverse(tmp_path / "i", parent=forward, data=one, model=INVERSE, train=training)
+    sooner = training.model_copy(update={"predicted_from": 0.1})
+    with pytest.raises(BundleError, match="tokens="):
+        recipes.train_inverse(tmp_path / "i", parent=forward, data=one, model=INVERSE, train=sooner)
+    with pytest.raises(BundleError, match="parent="):
+        recipes.train_inverse(tmp_path / "i", parent=other, data=one, model=INVERSE, train=training)
+
+
+def test_a_finished_run_gives_the_same_weights_again(tmp_path):
+    source = data(moving.write(tmp_path / "videos", actions=False))
+    before = weights(motion(tmp_path / "run", source))
+    after = weights(motion(tmp_path / "run", source))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
 def test_broken_episodes_are_left_out_and_counted(tmp_path):
     videos = moving.write(tmp_path / "videos", actions=False)
     broken = sorted((videos / "videos").rglob("*.mp4"))[1]

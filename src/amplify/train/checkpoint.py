@@ -5,15 +5,15 @@ This is a local file of one run; what is shared is a bundle (`amplify.policy.bun
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from amplify.config import Config
 from amplify.errors import BundleError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def save_checkpoint(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
     average: "AveragedWeights | None",
-    config: Config,
+    settings: Mapping[str, Any],
     *,
     step: int,
 ) -> None:
@@ -40,7 +40,7 @@ def save_checkpoint(
     # safetensors refuses tensors that share memory, and tied weights would.
     tensors = {k: v.detach().clone().contiguous() for k, v in tensors.items()}
     aside = out / f"{FILE}.partial"
-    save_file(tensors, aside, metadata={"step": str(step), "config": config.model_dump_json()})
+    save_file(tensors, aside, metadata={"step": str(step), "settings": json.dumps(settings)})
     os.replace(aside, out / FILE)
 
 
@@ -49,9 +49,11 @@ def load_checkpoint(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
     average: "AveragedWeights | None",
-    config: Config,
+    settings: Mapping[str, Any],
 ) -> int:
     """Restores the state in place; the number of steps done, 0 where there is no checkpoint.
+
+    The settings (budget, model, data, parent) must be those that the checkpoint was saved with.
 
     Raises:
         BundleError: The checkpoint is damaged, or is of another model or other settings.
@@ -66,8 +68,8 @@ def load_checkpoint(
             tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise BundleError(f"checkpoint {path} cannot be read", got=error, remedy=remedy) from error
-    stored = json.loads(metadata["config"])
-    asked = json.loads(config.model_dump_json())
+    stored = json.loads(metadata["settings"])
+    asked = json.loads(json.dumps(settings))
     if stored != asked:
         differing = sorted(k for k in stored.keys() | asked.keys() if stored.get(k) != asked.get(k))
         raise BundleError(

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -84,13 +85,14 @@ class AveragedWeights:
             parameter.copy_(self.average[name])
 
 
-def fit(stage: Stage, config: TrainConfig, out: Path) -> dict[str, float]:
+def fit(stage: Stage, config: TrainConfig, out: Path, *, identity: Mapping[str, Any] | None = None) -> dict[str, float]:
     """Trains the stage's module in place; the last validation's figures and the training speed.
 
     Args:
         stage: What to train.
         config: The budget.
         out: Folder of metrics (JSON lines, TensorBoard) and of the state to resume from.
+        identity: What else the result depends on (data, model, parent), as JSON values: only the same run resumes.
 
     Raises:
         AmplifyError: The loss is not finite, or the folder holds a checkpoint of other settings.
@@ -98,7 +100,8 @@ def fit(stage: Stage, config: TrainConfig, out: Path) -> dict[str, float]:
     out.mkdir(parents=True, exist_ok=True)
     optimizer = _optimizer(stage.module, config)
     average = AveragedWeights(stage.module, config.ema) if config.ema else None
-    first = load_checkpoint(out, stage.module, optimizer, average, config)
+    settings = {**config.model_dump(mode="json"), **(identity or {})}
+    first = load_checkpoint(out, stage.module, optimizer, average, settings)
     log = MetricLog(out, resume_from=first)
     began, figures = time.perf_counter(), {}
     with torch.random.fork_rng(devices=[]), log:
@@ -113,7 +116,7 @@ def fit(stage: Stage, config: TrainConfig, out: Path) -> dict[str, float]:
             if config.validate_every and done % config.validate_every == 0 and done < config.steps:
                 log.write(done, stage.name, "held_out", _validate(stage))
             if done % config.checkpoint_every == 0 or done == config.steps:
-                save_checkpoint(out, stage.module, optimizer, average, config, step=done)
+                save_checkpoint(out, stage.module, optimizer, average, settings, step=done)
         if average:
             average.copy_to(stage.module)
         stage.module.eval()

@@ -1,6 +1,7 @@
 """How each stage is trained from datasets: build the model to the data's sizes, fit, write a bundle.
 
-Every recipe writes ``RUN/bundle`` and is resumable; a run whose bundle is there is finished and is not repeated.
+Every recipe writes ``RUN/bundle`` and is resumable: a finished run is only scored again, and a folder that holds a run
+of other data, model, parent or budget is refused.
 """
 
 from collections.abc import Callable
@@ -133,7 +134,9 @@ def train_tokenizer(run: Path, *, data: TrainingData, model: TokenizerConfig, tr
     tracks = windows.batch(some).tracks
     assert tracks is not None
     tokenizer.fit_statistics(tracks)
-    figures = fit(TokenizerStage(tokenizer, windows, held_out), train, run) | set_aside(windows)
+    figures = fit(
+        TokenizerStage(tokenizer, windows, held_out), train, run, identity=_identity(data, model)
+    ) | set_aside(windows)
     tokens = tokens_of_tracks(tokenizer, held_out or windows, label="codebook")
     usage = codebook_usage(tokens, tokenizer.codebook_size)
     figures["codebook"] = {"size": usage.size, "used": usage.used, "perplexity": usage.perplexity}
@@ -167,7 +170,7 @@ def train_forward(
         ),
     )
     stage = ForwardStage(forward, windows, tokens, held_out, held_out_tokens)
-    figures = fit(stage, train, run) | set_aside(windows)
+    figures = fit(stage, train, run, identity=_identity(data, model, bundle)) | set_aside(windows)
     models = {"tokenizer": tokenizer, "forward": forward}
     _save(run, models, _learned_from(data, bundle), figures, parent=bundle)
     return figures
@@ -205,7 +208,8 @@ def train_inverse(
     stage = InverseStage(
         inverse, windows, tokenizer=tokenizer, real=real, predicted=predicted, predicted_from=changes_over
     )
-    figures = fit(stage, train.loop, run) | set_aside(windows)
+    identity = _identity(data, model, bundle) | {"tokens": train.model_dump(mode="json", exclude={"loop"})}
+    figures = fit(stage, train.loop, run, identity=identity) | set_aside(windows)
     models = {"tokenizer": tokenizer, "forward": forward, "inverse": inverse}
     _save(run, models, _learned_from(data, bundle), figures, parent=bundle)
     return figures
@@ -220,9 +224,19 @@ def train_behaviour_cloning(
     text_width = feature_sizes(_first_features(windows))["text_width"]
     policy = _seeded(train.seed, "behaviour-cloning", lambda: BehaviourCloning(model, text_width=text_width, **sizes))
     policy.fit_scalers(proprio, actions)
-    figures = fit(BehaviourCloningStage(policy, windows), train, run) | set_aside(windows)
+    figures = fit(BehaviourCloningStage(policy, windows), train, run, identity=_identity(data, model)) | set_aside(
+        windows
+    )
     _save(run, {"behaviour_cloning": policy}, _learned_from(data), figures)
     return figures
+
+
+def _identity(data: TrainingData, model: Config, parent: Bundle | None = None) -> dict[str, Any]:
+    return {
+        "data": data.model_dump(mode="json"),
+        "model": model.model_dump(mode="json"),
+        "parent": None if parent is None else parent.hash,
+    }
 
 
 def set_aside(windows: WindowSet) -> dict[str, Any]:
