@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
-from amplify.types import Clip, Observation, Plan, Sample, TrackWindow
+from amplify.types import Clip, Features, Observation, Plan, Sample, TrackWindow
 
 
 @runtime_checkable
@@ -61,6 +61,27 @@ class TextEncoder(Protocol):
 
     def encode(self, sentences: Sequence[str]) -> Float[Tensor, "b l e"]:
         """Token embeddings of each sentence, float32."""
+        ...
+
+
+@runtime_checkable
+class TrackPredictor(Protocol):
+    """Where points will go, from one image and one sentence."""
+
+    def predict(
+        self,
+        features: Features,
+        queries: Float[Tensor, "#b v n 2"],
+        *,
+        generator: torch.Generator | None = None,
+    ) -> TrackWindow:
+        """The foreseen tracks, (b, v, t, n, 2), the query frame first; all marked visible and valid, never clamped.
+
+        Args:
+            features: Frozen features of the query frame and of the instruction.
+            queries: Normalised points in the query frame, shared by the batch where the first axis is 1.
+            generator: Source of randomness; without one the result is deterministic.
+        """
         ...
 
 
