@@ -1,0 +1,134 @@
+"""Where points will go: motion tokens foreseen and decoded, the likeliest future or many."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from amplify.errors import UsageError
+from amplify.forward import ForwardDynamics
+from amplify.rng import torch_generator
+from amplify.tokens import MotionTokenizer
+from amplify.types import Features, MotionTokens, TrackWindow
+
+
+class MotionModel:
+    """Image and instruction → tracks, by forward dynamics and the tokenizer's decoder: a `TrackPredictor`.
+
+    Args:
+        tokenizer: Decodes tokens; put into evaluation mode.
+        forward: Foresees them; put into evaluation mode.
+        futures: 1 predicts the future made of the likeliest token at every step. More predict the mean over so many
+            random futures, which is what a squared error rewards.
+        temperature: Of the random futures; above 0, 1 draws from the model itself.
+        decoding: How tokens become displacements, see `MotionTokenizer.decode`; by default "expectation-on-moving"
+            for one future and "expectation" for a mean of several.
+
+    Raises:
+        UsageError: Fewer than one future, or a temperature that is not above 0.
+    """
+
+    def __init__(
+        self,
+        tokenizer: MotionTokenizer,
+        forward: ForwardDynamics,
+        *,
+        futures: int = 1,
+        temperature: float = 1.0,
+        decoding: str | None = None,
+    ):
+        _check(futures, temperature)
+        self.tokenizer, self.forward = tokenizer.eval(), forward.eval()
+        self.futures, self.temperature = futures, temperature
+        self.decoding = decoding or ("expectation-on-moving" if futures == 1 else "expectation")
+
+    @torch.no_grad()
+    def predict(
+        self,
+        features: Features,
+        queries: Float[Tensor, "#b v n 2"],
+        *,
+        generator: torch.Generator | None = None,
+    ) -> TrackWindow:
+        """The foreseen tracks, (b, v, t, n, 2), the query frame first; all marked visible and valid, never clamped.
+
+        Args:
+            features: Frozen features of the query frame and of the instruction.
+            queries: Normalised points in the query frame, shared by the batch where the first axis is 1.
+            generator: Draws the futures where there are several; by default from a fixed seed, so that the same batch
+                gives the same result.
+        """
+        if self.futures == 1:
+            return self.decode(self.forward.generate(features), queries)
+        if generator is None:
+            generator = torch_generator(0, "futures", device=features.vision.device)
+        drawn = self._draw(_repeated(features, self.futures), generator, self.temperature, None)
+        strings = drawn.indices.unflatten(0, (-1, self.futures))
+        # One future after the other: the decoder's logits of all at once would need gigabytes.
+        windows = (self.decode(MotionTokens(indices=strings[:, i]), queries) for i in range(self.futures))
+        first = next(windows)
+        total = first.points
+        for window in windows:
+            total = total + window.points
+        return TrackWindow(points=total / self.futures, visible=first.visible, valid=first.valid)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        features: Features,
+        count: int,
+        generator: torch.Generator,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        *,
+        greedy_first: bool = False,
+    ) -> tuple[MotionTokens, Float[Tensor, "b count"]]:
+        """Random futures, (b, count, k), and the log-likelihood of each in nats.
+
+        The log-likelihood is that of the exact token string under the model itself (temperature 1, all codes),
+        whatever it was drawn with. Strings that differ can stand for nearly the same motion, so it ranks futures and
+        is no probability of a motion.
+
+        Args:
+            features: Frozen features of the query frame and of the instruction.
+            count: Futures of each element.
+            generator: Source of randomness.
+            temperature: Above 0; the model's own setting by default.
+            top_k: Only the K likeliest codes can be drawn; all by default.
+            greedy_first: The first future is the one made of the likeliest token at every step, the others are drawn.
+
+        Raises:
+            UsageError: Fewer than one future, or a temperature that is not above 0.
+        """
+        temperature = self.temperature if temperature is None else temperature
+        _check(count, temperature)
+        drawn = count - greedy_first
+        strings: list[Tensor] = []
+        if greedy_first:
+            strings.append(self.forward.generate(features).indices[:, None])
+        if drawn:
+            random = self._draw(_repeated(features, drawn), generator, temperature, top_k)
+            strings.append(random.indices.unflatten(0, (-1, drawn)))
+        indices = torch.cat(strings, dim=1)  # (b, count, k)
+        flat = MotionTokens(indices=indices.flatten(0, 1))
+        log_likelihood = self.forward.log_likelihood(_repeated(features, count), flat).unflatten(0, (-1, count))
+        return MotionTokens(indices=indices), log_likelihood
+
+    def decode(self, tokens: MotionTokens, queries: Float[Tensor, "*q n 2"]) -> TrackWindow:
+        """The tracks that tokens (*b, k) stand for, with the model's decoding; see `MotionTokenizer.decode`."""
+        return self.tokenizer.decode(tokens, queries, mode=self.decoding)
+
+    def _draw(
+        self, features: Features, generator: torch.Generator, temperature: float, top_k: int | None
+    ) -> MotionTokens:
+        return self.forward.generate(features, generator=generator, temperature=temperature, top_k=top_k)
+
+
+def _repeated(features: Features, count: int) -> Features:
+    return features.map(lambda x: x.repeat_interleave(count, dim=0))
+
+
+def _check(futures: int, temperature: float) -> None:
+    if futures < 1:
+        raise UsageError("too few futures", got=futures, allowed="1, 2, …")
+    if not temperature > 0:
+        raise UsageError("the temperature must be above 0", got=temperature, remedy="0.5 prefers likely futures")
