@@ -57,7 +57,8 @@ class SceneStates:
 
     Args:
         simulator: Who can interpret it ("metaworld").
-        scene: The simulator's name of the scene (for Meta-World its task, "drawer-open").
+        scene: The simulator's name of the scene (for Meta-World its task, "drawer-open", or "drawer-open@hand"
+            where another body than the robot's is seen).
         body_position: In metres.
         body_quaternion: (w, x, y, z).
         cameras: One pose sequence a camera name.

@@ -14,6 +14,7 @@ def metaworld(
     out: Path,
     episodes: int = 30,
     camera: tuple[str, ...] = ("corner2",),
+    body: str = "sawyer",
     size: int = 128,
     action_repeat: int = 3,
     max_decisions: int = 80,
@@ -32,6 +33,7 @@ def metaworld(
         out: Folder of the dataset.
         episodes: Successful episodes a task.
         camera: One or more of Meta-World's cameras.
+        body: "sawyer", or "hand" for the same episodes with the robot unseen and a human-like hand in its place.
         size: Side of the square images, in pixels.
         action_repeat: Simulator steps (80 a second) for each action and frame.
         max_decisions: Actions after which an attempt has failed; with --play, the length of an episode.
@@ -67,6 +69,7 @@ def metaworld(
                 render=RenderSettings(width_px=size, height_px=size),
                 action_repeat=action_repeat,
                 max_decisions=max_decisions,
+                body=body,
             ),
         )
     except ValidationError as error:

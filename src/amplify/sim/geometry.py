@@ -7,7 +7,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Float, Int
 
-from amplify.sim.renderer import VISIBLE_GEOM_GROUPS
+from amplify.sim.renderer import HIDDEN_GEOM_GROUP, VISIBLE_GEOM_GROUPS
 from amplify.types import CameraPose
 
 OPAQUE_ALPHA = 0.5
@@ -79,7 +79,7 @@ class Scene:
         body_quaternion: Float[np.ndarray, "t bodies 4"],
     ):
         self._model = model = copy.copy(model)
-        model.geom_group[_alpha(model) < OPAQUE_ALPHA] = len(VISIBLE_GEOM_GROUPS) - 1
+        model.geom_group[_alpha(model) < OPAQUE_ALPHA] = HIDDEN_GEOM_GROUP
         # MuJoCo prunes bundles of rays by the corners of bounding boxes and loses hits near the edges between corners;
         # bodies without such boxes are not pruned, which is exact and as fast.
         model.body_bvhadr[:] = -1

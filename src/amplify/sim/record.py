@@ -46,7 +46,7 @@ class RecordConfig(Config):
         after_success: Decisions that are still recorded after success.
         actions: Whether actions and proprioception are stored; without, the dataset has no such columns.
         scene: Whether the pose of everything is stored, for exact tracks.
-        simulator: Cameras, image size, action repeat, episode length.
+        simulator: Cameras, image size, action repeat, episode length, whose hand is seen.
     """
 
     tasks: tuple[str, ...]
@@ -76,7 +76,7 @@ class RecordConfig(Config):
             height=self.simulator.render.height_px,
             proprio_names=PROPRIO_NAMES if self.actions else None,
             action_names=ACTION_NAMES if self.actions else None,
-            robot_type="sawyer",
+            robot_type=self.simulator.body,
         )
 
 

@@ -14,6 +14,9 @@ from amplify.sim.gl import close_at_exit, gl_context
 VISIBLE_GEOM_GROUPS = (True, True, True, False, False, False)
 """MuJoCo geometry groups that are drawn; the others hold collision shapes."""
 
+HIDDEN_GEOM_GROUP = len(VISIBLE_GEOM_GROUPS) - 1
+"""The group for geometry that is neither drawn nor met by rays."""
+
 
 class CameraSettings(Config):
     """A camera of the scene, optionally moved.

@@ -3,6 +3,8 @@
 from pydantic import PositiveInt, field_validator
 
 from amplify.config import Config
+from amplify.errors import pick
+from amplify.sim.metaworld.body import BODIES, ROBOT
 from amplify.sim.renderer import CameraSettings, RenderSettings
 
 CAMERAS: dict[str, CameraSettings] = {
@@ -35,12 +37,14 @@ class MetaWorldConfig(Config):
         render: Image size and quality.
         action_repeat: Simulator steps a decision; 3 makes motion visible within sixteen frames.
         max_decisions: An episode that has not succeeded by then has failed.
+        body: Whose hand is seen (see `amplify.sim.metaworld.body`); what happens is the same.
     """
 
     cameras: tuple[CameraSettings, ...] = (CAMERAS["corner2"],)
     render: RenderSettings = RenderSettings()
     action_repeat: PositiveInt = 3
     max_decisions: PositiveInt = 80
+    body: str = ROBOT
 
     @field_validator("cameras")
     @classmethod
@@ -49,6 +53,12 @@ class MetaWorldConfig(Config):
         if not names or len(set(names)) < len(names):
             raise ValueError(f"cameras must be one or more different ones, got {names}")
         return cameras
+
+    @field_validator("body")
+    @classmethod
+    def _known(cls, body: str) -> str:
+        pick(body, BODIES, kind="body")
+        return body
 
     @property
     def camera_names(self) -> tuple[str, ...]:

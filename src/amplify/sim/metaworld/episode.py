@@ -99,7 +99,7 @@ class _States:
         }
         return SceneStates(
             simulator="metaworld",
-            scene=self.simulation.task,
+            scene=self.simulation.scene,
             body_position=tensor([position for position, _ in self.bodies]),
             body_quaternion=tensor([quaternion for _, quaternion in self.bodies]),
             cameras=cameras,

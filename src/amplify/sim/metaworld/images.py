@@ -16,11 +16,11 @@ def camera_images(simulation: Simulation) -> UInt8[np.ndarray, "v h w 3"]:
         RenderingError: No OpenGL back end works.
     """
     # Frozen by its configuration and so hashable, which pyright does not see.
-    renderer = _renderer(simulation.task, simulation.config.render)  # pyright: ignore[reportArgumentType]
+    renderer = _renderer(simulation.scene, simulation.config.render)  # pyright: ignore[reportArgumentType]
     cameras = simulation.config.cameras
     return np.stack([renderer.render(simulation.model, simulation.data, camera) for camera in cameras])
 
 
 @functools.lru_cache(maxsize=8)
-def _renderer(task: str, settings: RenderSettings) -> OffscreenRenderer:
-    return OffscreenRenderer(scene_model(task), settings)
+def _renderer(scene: str, settings: RenderSettings) -> OffscreenRenderer:
+    return OffscreenRenderer(scene_model(scene), settings)
