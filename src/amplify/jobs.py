@@ -120,12 +120,15 @@ class Node(Generic[Result]):
     needs: tuple[str, ...] = ()
 
 
-def run_graph(nodes: Sequence[Node[Any]], *, workers: int | None = None) -> Iterator[tuple[str, Any]]:
+def run_graph(
+    nodes: Sequence[Node[Any]], *, workers: int | None = None, label: str = "stages"
+) -> Iterator[tuple[str, Any]]:
     """Yields name and result of every node as it ends; nodes that need nothing unfinished run side by side.
 
     Args:
         nodes: In order of priority: the first that is ready starts first.
         workers: Processes of one numeric thread each; all cores by default, 0 or 1 runs in this process.
+        label: Shown beside the bar that counts finished nodes.
 
     Raises:
         AmplifyError: That of the first node that failed; nodes under way are stopped.
@@ -133,6 +136,7 @@ def run_graph(nodes: Sequence[Node[Any]], *, workers: int | None = None) -> Iter
     workers = cores() if workers is None else workers
     waiting = {node.name: node for node in nodes}
     ended: set[str] = set()
+    bar = progress(range(len(nodes)), total=len(nodes), label=label, unit="done")
 
     def ready() -> Node[Any] | None:
         return next((node for node in waiting.values() if ended.issuperset(node.needs)), None)
@@ -141,10 +145,12 @@ def run_graph(nodes: Sequence[Node[Any]], *, workers: int | None = None) -> Iter
         while node := ready():
             yield waiting.pop(node.name).name, node.function()
             ended.add(node.name)
+            next(bar)
+        next(bar, None)
         return
     with _pool(workers) as pool:
         running: dict[Future[Any], str] = {}
-        slots = list(range(workers))
+        slots = list(range(1, workers + 1))  # lines of the terminal; the first is the bar's
         held: dict[str, int] = {}
         while waiting or running:
             while slots and (node := ready()):
@@ -156,7 +162,9 @@ def run_graph(nodes: Sequence[Node[Any]], *, workers: int | None = None) -> Iter
                 result = future.result()
                 slots.append(held.pop(name))
                 ended.add(name)
+                next(bar)
                 yield name, result
+        next(bar, None)
 
 
 _pools: dict[int, ProcessPoolExecutor] = {}

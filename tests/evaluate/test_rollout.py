@@ -6,11 +6,9 @@ from amplify.evaluate.film import Film
 from amplify.evaluate.rollout import (
     PolicySpec,
     RolloutConfig,
-    RolloutResult,
     evaluate_policies,
     initial_state_seeds,
     rollout,
-    success_table,
 )
 from amplify.policy.controller import ControllerConfig
 from amplify.tracks.queries import uniform_grid
@@ -51,20 +49,6 @@ def test_initial_states_differ_by_seed_task_and_number():
     seeds = [*initial_state_seeds(one, "a"), *initial_state_seeds(one, "b"), *initial_state_seeds(two, "a")]
     assert len(set(seeds)) == 15
     assert initial_state_seeds(one, "a")[:3] == initial_state_seeds(one.model_copy(update={"rollouts": 3}), "a")
-
-
-def test_table():
-    results = [
-        RolloutResult("ours", variant, task, i, i, success=i < 2 + variant, decisions=10)
-        for variant in (0, 1)
-        for task in ("a", "b")
-        for i in range(4)
-    ]
-    table = success_table(results)["ours"]
-    assert (table["mean"], table["rollouts"], table["by_seed"]) == (10 / 16, 16, [0.5, 0.75])
-    assert table["tasks"]["a"]["mean"] == 5 / 8
-    low, high = table["ci95"]
-    assert 0.3 < low < 10 / 16 < high < 0.9
 
 
 def test_unknown_benchmark_and_task(tmp_path):

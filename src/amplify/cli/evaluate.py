@@ -36,7 +36,8 @@ def policy(
     from amplify.sim.gl import ensure_gl
 
     ensure_gl()
-    from amplify.evaluate.rollout import PolicySpec, RolloutConfig, evaluate_policies, success_table
+    from amplify.evaluate.rollout import PolicySpec, RolloutConfig, evaluate_policies
+    from amplify.evaluate.success import success_table
     from amplify.policy.bundle import load_bundle
     from amplify.train.recipes import bundle_of
 

@@ -1,10 +1,9 @@
 """Closed-loop success: policies act in a benchmark's tasks, from initial states fixed by seeds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,6 @@ from amplify.errors import pick
 from amplify.evaluate.film import Film
 from amplify.evaluate.loading import Loader
 from amplify.jobs import map_jobs
-from amplify.metrics.statistics import wilson
 from amplify.policy.controller import Controller, ControllerConfig
 from amplify.protocols import Benchmark, Env, Policy
 from amplify.sim.benchmarks import BENCHMARKS
@@ -48,6 +46,8 @@ class RolloutConfig(Config):
         copies: Environments stepped together in one process.
         films: Rollouts a task and method that are filmed.
         max_decisions: Step limit; the benchmark's own by default.
+        instructions: Pairs of a task and the sentence that policies are given there in place of the task's own (a
+            wrong one, a paraphrase).
     """
 
     benchmark: str = "metaworld"
@@ -58,6 +58,7 @@ class RolloutConfig(Config):
     copies: int = 10
     films: int = 0
     max_decisions: int | None = None
+    instructions: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,13 @@ def _run(job: _Job) -> list[RolloutResult]:
             if job.films is not None and spec.variant == 0 and job.indices[0] < job.config.films:
                 film = loader.film(spec.bundle, copies=job.config.films)
             success, decisions = rollout(
-                env, policy, seeds, job.config.controller, film=film, max_decisions=job.config.max_decisions
+                env,
+                policy,
+                seeds,
+                job.config.controller,
+                film=film,
+                max_decisions=job.config.max_decisions,
+                instruction=dict(job.config.instructions).get(job.task),
             )
             if film is not None and job.films is not None:
                 film.write(partial(_film_path, job.films, spec.label, job.task), success)
@@ -155,8 +162,18 @@ def rollout(
     *,
     film: Film | None = None,
     max_decisions: int | None = None,
+    instruction: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Acts until success or the step limit, in every copy of the environment.
+
+    Args:
+        env: The copies.
+        policy: What acts.
+        seeds: One initial state a copy.
+        config: Replanning and ensembling.
+        film: Records what is seen and foreseen.
+        max_decisions: Step limit; the environment's own by default.
+        instruction: What the policy is told; the task's own sentence by default.
 
     Returns:
         Success (boolean) and the number of decisions, one an initial state.
@@ -172,6 +189,8 @@ def rollout(
             break
         # Seeing costs more than acting: images are rendered only for a new plan.
         observation = env.observe() if controller.due(active.tolist()) else None
+        if observation is not None and instruction is not None:
+            observation = replace(observation, instruction=(instruction,) * len(seeds))
         actions = controller.act(observation, active=active.tolist())
         if film is not None and observation is not None:
             film.add(observation, controller.plan, active)
@@ -180,39 +199,3 @@ def rollout(
     if film is not None:
         film.add(env.observe(), controller.plan, ~success)
     return success, decisions
-
-
-def success_table(results: Sequence[RolloutResult]) -> dict[str, Any]:
-    """Success a method: mean over training seeds, Wilson 95 % interval, by task and by training seed.
-
-    Note:
-        The Wilson interval treats all rollouts as independent; rollouts of several training seeds share initial
-        states, so the spread over seeds is given as well.
-    """
-    table: dict[str, Any] = {}
-    for label in dict.fromkeys(r.label for r in results):
-        rows = [r for r in results if r.label == label]
-        hits = sum(r.success for r in rows)
-        table[label] = {
-            "mean": hits / len(rows),
-            "ci95": _ci95(hits, len(rows)),
-            "rollouts": len(rows),
-            "by_seed": [
-                float(np.mean([r.success for r in rows if r.variant == v])) for v in sorted({r.variant for r in rows})
-            ],
-            "decisions": float(np.mean([r.decisions for r in rows])),
-            "tasks": {
-                task: _task_row([r for r in rows if r.task == task]) for task in dict.fromkeys(r.task for r in rows)
-            },
-        }
-    return table
-
-
-def _task_row(rows: list[RolloutResult]) -> dict[str, Any]:
-    hits = sum(r.success for r in rows)
-    return {"mean": hits / len(rows), "ci95": _ci95(hits, len(rows)), "rollouts": len(rows)}
-
-
-def _ci95(hits: int, rollouts: int) -> list[float]:
-    interval = wilson(hits, rollouts)
-    return [interval.low, interval.high]

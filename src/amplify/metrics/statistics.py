@@ -125,6 +125,45 @@ def paired_comparison(
     return hierarchical_bootstrap(differences, generator=generator, resamples=resamples)
 
 
+def paired_ratio(
+    ours: Mapping[str, Sequence[float]],
+    theirs: Mapping[str, Sequence[float]],
+    *,
+    generator: np.random.Generator,
+    resamples: int = 2000,
+) -> Interval:
+    """How many times theirs ours is: the ratio of the means on the same initial states; infinite where theirs is zero.
+
+    Tasks are resampled, and within each its states, the same for both.
+
+    Args:
+        ours: For each task the outcome from each initial state (1 for success).
+        theirs: The same tasks and states in the same order.
+        generator: Draws the resamples.
+        resamples: Bootstrap samples.
+
+    Raises:
+        ValueError: Tasks or numbers of states differ, so that outcomes cannot be paired.
+    """
+    if ours.keys() != theirs.keys() or any(len(ours[task]) != len(theirs[task]) for task in ours):
+        raise ValueError("a paired ratio needs the same tasks and the same number of states in each")
+    pairs = [np.stack((np.asarray(ours[t], dtype=float), np.asarray(theirs[t], dtype=float))) for t in ours]
+    drawn = np.zeros((resamples, 2))
+    for row in drawn:
+        for index in generator.integers(len(pairs), size=len(pairs)):
+            states = generator.integers(pairs[index].shape[1], size=pairs[index].shape[1])
+            row += pairs[index][:, states].mean(axis=1)
+    mean = np.mean([pair.mean(axis=1) for pair in pairs], axis=0)
+    low, high = np.percentile([_ratio(*row) for row in drawn], [2.5, 97.5], method="nearest")
+    return Interval(_ratio(*mean), float(low), float(high))
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    if denominator == 0:
+        return math.nan if numerator == 0 else math.inf
+    return float(numerator / denominator)
+
+
 @dataclass(frozen=True, slots=True)
 class CodebookUsage:
     """How much of a codebook is in use.

@@ -15,9 +15,6 @@ from amplify.tokens.tokenizer import TokenizerConfig
 from amplify.train.loop import TrainConfig
 from amplify.train.recipes import InverseTraining
 
-VISION, TEXT = "efficientnet-lite0-128px", "minilm"
-"""Frozen encoders, by the names of their sidecars."""
-
 SIX_TASKS = ("button-press-topdown", "drawer-open", "drawer-close", "window-open", "window-close", "door-open")
 
 

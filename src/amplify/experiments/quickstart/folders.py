@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from amplify.data.sidecar import features_folder, text_folder, tracks_folder
-from amplify.experiments.quickstart.config import TEXT, VISION, QuickstartConfig, baseline_name, inverse_name
+from amplify.experiments.defaults import TEXT, VISION
+from amplify.experiments.quickstart.config import QuickstartConfig, baseline_name, inverse_name
 
 
 class Folders:

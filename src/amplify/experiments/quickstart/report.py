@@ -8,17 +8,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from amplify import rng
 from amplify.evaluate.report import Section, Table, write_page
-from amplify.evaluate.rollout import RolloutResult, success_table
+from amplify.evaluate.rollout import RolloutResult
+from amplify.evaluate.success import paired_difference, success_table
 from amplify.experiments.ledger import Ledger
 from amplify.experiments.quickstart import pictures
 from amplify.experiments.quickstart.config import QuickstartConfig
 from amplify.experiments.quickstart.folders import Folders
 from amplify.jobs import cores
-from amplify.metrics.statistics import Interval, paired_comparison
 
 PACKAGES = ("amplify-robot", "torch", "numpy", "mujoco", "metaworld", "opencv-python-headless", "transformers", "av")
 FIGURES = ("mse", "pixel_accuracy", "delta_auc", "error_px", "delta_avg")
@@ -40,7 +37,8 @@ def write_report(config: QuickstartConfig, folders: Folders, ledger: Ledger) -> 
     """
     episodes = [RolloutResult(**row) for row in ledger.result("rollouts")["episodes"]]
     success = _success(episodes)
-    difference = _difference(config, episodes, success["behaviour_cloning"]["budget"])
+    theirs = f"behaviour_cloning_{success['behaviour_cloning']['budget']}"
+    difference = paired_difference(episodes, "amplify", theirs, seed=config.seed)
     tracks = ledger.result("track_metrics")
     disk = sum(path.stat().st_size for path in folders.out.rglob("*") if path.is_file())
     report = {
@@ -94,21 +92,6 @@ def _success(episodes: list[RolloutResult]) -> dict[str, Any]:
         "behaviour_cloning": {**budgets[best], "budget": best},
         "behaviour_cloning_budgets": {budget: row["mean"] for budget, row in budgets.items()},
     }
-
-
-def _difference(config: QuickstartConfig, episodes: list[RolloutResult], budget: str) -> Interval:
-    def by_state(label: str) -> dict[str, list[float]]:
-        rows = [r for r in episodes if r.label == label]
-        return {
-            task: [
-                float(np.mean([r.success for r in rows if r.task == task and r.index == index]))
-                for index in range(config.rollouts)
-            ]
-            for task in config.tasks
-        }
-
-    generator = rng.numpy_generator(config.seed, "difference")
-    return paired_comparison(by_state("amplify"), by_state(f"behaviour_cloning_{budget}"), generator=generator)
 
 
 def _verdict(config: QuickstartConfig, report: Mapping[str, Any]) -> str:

@@ -5,7 +5,6 @@ track metrics, and a few *demos* with actions. Behaviour cloning gets the same d
 """
 
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from amplify.encoders import TEXT_ENCODERS, VISION_ENCODERS
 from amplify.errors import DataError, pick
 from amplify.evaluate.rollout import PolicySpec, evaluate_policies, initial_state_seeds
 from amplify.evaluate.tracks import evaluate_tracks, tracker_agreement
+from amplify.experiments.defaults import ALL_TRACKERS
 from amplify.experiments.ledger import Ledger
 from amplify.experiments.quickstart.config import PRESETS, QuickstartConfig, baseline_name, inverse_name
 from amplify.experiments.quickstart.folders import Folders
@@ -27,16 +27,13 @@ from amplify.forward.dynamics import ForwardDynamics
 from amplify.jobs import Node
 from amplify.policy.bundle import load_bundle
 from amplify.protocols import Tracker
-from amplify.sim.ground_truth import GroundTruthTracker
 from amplify.sim.record import RecordConfig, record
 from amplify.tokens.tokenizer import MotionTokenizer
-from amplify.tracks import TRACKERS
 from amplify.train import recipes
 from amplify.train.loop import TrainConfig
 from amplify.train.recipes import TrainingData
 
 AMPLIFY, CLONING = "amplify", "behaviour_cloning"
-ALL_TRACKERS: dict[str, Callable[[], Tracker]] = {**TRACKERS, "ground-truth": GroundTruthTracker}
 
 
 def configured(preset: str, **changes: Any) -> QuickstartConfig:

@@ -1,0 +1,1 @@
+"""What studies are made of: recordings, trained models, measurements."""
