@@ -1,0 +1,227 @@
+"""What studies have in common: tasks, recordings, models and budgets of Meta-World at laptop scale."""
+
+from typing import Any, Literal
+
+from amplify import rng
+from amplify.config import Config
+from amplify.errors import pick
+from amplify.evaluate.rollout import RolloutConfig
+from amplify.experiments.cells.data import Data, Part, Recording, Tracking
+from amplify.experiments.cells.models import Cloning, Forward, Inverse, PolicyModel, Tokenizer
+from amplify.experiments.cells.rollouts import Rollouts
+from amplify.forward.dynamics import ForwardConfig
+from amplify.inverse.action_decoder import InverseConfig
+from amplify.policy.controller import ControllerConfig
+from amplify.sim.record import RecordConfig
+from amplify.tokens.tokenizer import TokenizerConfig
+from amplify.train.loop import TrainConfig
+from amplify.train.recipes import InverseTraining
+
+OPPOSITES = {
+    "drawer-open": "drawer-close",
+    "window-open": "window-close",
+    "door-open": "door-close",
+    "faucet-open": "faucet-close",
+}
+PAIRS = tuple(task for pair in OPPOSITES.items() for task in pair)
+"""Opposite tasks in the same scene, so that what is asked for cannot be guessed from the furniture."""
+
+
+class LabConfig(Config):
+    """Data, models and budgets that the arms of a study share.
+
+    Args:
+        budget: The name of these settings.
+        seed: Of recording, training and evaluation.
+        tasks: Meta-World tasks.
+        videos: Action-free videos a task.
+        held_out: Held-out videos a task.
+        demos: Demonstrations with actions a task that are recorded; arms take some of them.
+        play: Episodes of play a scene.
+        tracking: How points are followed in everything that is learned from.
+        tokenizer: Model of the motion tokenizer.
+        tokenizer_training: Its budget.
+        forward: Model of forward dynamics.
+        forward_training: Its budget.
+        inverse: Model of inverse dynamics and of the baselines' action decoder.
+        inverse_training: Its budget, and that of every other policy.
+        training_seeds: Policies trained with other seeds, a cell of the table.
+        rollouts: Initial states a task.
+        max_decisions: Step limit of a rollout.
+        controller: Replanning and ensembling, for every policy.
+    """
+
+    budget: str
+    seed: int = 0
+    tasks: tuple[str, ...] = PAIRS
+    videos: int = 30
+    held_out: int = 5
+    demos: int = 10
+    play: int = 20
+    tracking: Tracking = Tracking()
+    tokenizer: TokenizerConfig = TokenizerConfig.quickstart()
+    tokenizer_training: TrainConfig
+    forward: ForwardConfig = ForwardConfig.quickstart()
+    forward_training: TrainConfig
+    inverse: InverseConfig = InverseConfig.quickstart(image_dropout=0.3)
+    inverse_training: InverseTraining
+    training_seeds: int = 3
+    rollouts: int = 15
+    max_decisions: int = 60
+    controller: ControllerConfig = ControllerConfig(replan_every=2)
+
+
+def _smoke(**changes: Any) -> LabConfig:
+    loop = {"batch_size": 16, "learning_rate": 1e-3, "warmup_steps": 2, "log_every": 2}
+    settings: dict[str, Any] = {
+        "tasks": PAIRS[:2],
+        "videos": 2,
+        "held_out": 1,
+        "demos": 2,
+        "play": 1,
+        "tokenizer": TokenizerConfig.quickstart(width=32, decoder_hidden=32),
+        "tokenizer_training": TrainConfig(steps=6, **loop),
+        "forward": ForwardConfig.quickstart(width=32, layers=1),
+        "forward_training": TrainConfig(steps=4, **loop),
+        "inverse": InverseConfig.quickstart(width=32, layers=1, image_dropout=0.3),
+        "inverse_training": InverseTraining(loop=TrainConfig(steps=4, **loop)),
+        "training_seeds": 1,
+        "rollouts": 1,
+        "max_decisions": 4,
+    }
+    return LabConfig(budget="smoke", **{**settings, **changes})
+
+
+def _laptop(**changes: Any) -> LabConfig:
+    settings: dict[str, Any] = {
+        "tokenizer_training": TrainConfig(steps=900, batch_size=64, learning_rate=3e-3),
+        "forward_training": TrainConfig(steps=1000, batch_size=64, learning_rate=1e-3),
+        "inverse_training": InverseTraining(loop=TrainConfig(steps=500, batch_size=64, learning_rate=1e-3)),
+    }
+    return LabConfig(budget="laptop", **{**settings, **changes})
+
+
+def _long(**changes: Any) -> LabConfig:
+    settings: dict[str, Any] = {
+        "videos": 50,
+        "tokenizer_training": TrainConfig(steps=3000, batch_size=64, learning_rate=3e-3),
+        "forward_training": TrainConfig(steps=4000, batch_size=64, learning_rate=1e-3),
+        "inverse_training": InverseTraining(loop=TrainConfig(steps=1500, batch_size=64, learning_rate=1e-3)),
+        "training_seeds": 5,
+        "rollouts": 50,
+    }
+    return LabConfig(budget="long", **{**settings, **changes})
+
+
+BUDGETS = {"smoke": _smoke, "laptop": _laptop, "long": _long}
+"""Seconds with figures that mean nothing; an evening's hour on two cores; hours."""
+
+
+def lab_config(budget: Literal["smoke", "laptop", "long"] | str, **changes: Any) -> LabConfig:
+    """A budget's settings with changes.
+
+    Raises:
+        UnknownNameError: There is no such budget.
+    """
+    return pick(budget, BUDGETS, kind="budget")(**changes)
+
+
+class Lab:
+    """Makes cells from the common settings.
+
+    Args:
+        config: The settings.
+    """
+
+    def __init__(self, config: LabConfig):
+        self.config = config
+
+    def recording(self, name: str, *, tasks: tuple[str, ...], episodes: int, **changes: Any) -> Recording:
+        """A recording with a seed of its own; without actions and scene unless asked for."""
+        settings = {"actions": False, "scene": self.config.tracking.tracker == "ground-truth", **changes}
+        seed = rng.derive(self.config.seed, name)
+        return Recording(name=name, record=RecordConfig(tasks=tasks, episodes=episodes, seed=seed, **settings))
+
+    def videos(self, tasks: tuple[str, ...] | None = None) -> Recording:
+        """Action-free videos of the experts."""
+        return self.recording("videos", tasks=tasks or self.config.tasks, episodes=self.config.videos)
+
+    def held_out(self) -> Recording:
+        """Videos that nothing learns from, with the scene for exact tracks."""
+        return self.recording("held-out", tasks=self.config.tasks, episodes=self.config.held_out, scene=True)
+
+    def demos(self) -> Recording:
+        """Demonstrations with actions."""
+        return self.recording("demos", tasks=self.config.tasks, episodes=self.config.demos, actions=True)
+
+    def play(self, tasks: tuple[str, ...]) -> Recording:
+        """Aimless play with actions in the tasks' scenes."""
+        return self.recording("play", tasks=tasks, episodes=self.config.play, actions=True, play=True)
+
+    def data(self, *parts: Part | Recording, features: bool = True) -> Data:
+        """What a model learns from."""
+        listed = tuple(Part(recording=part) if isinstance(part, Recording) else part for part in parts)
+        return Data(parts=listed, tracking=self.config.tracking, features=features)
+
+    def tokenizer(self, data: Data, **changes: Any) -> Tokenizer:
+        """The motion tokenizer of some videos; features are not read."""
+        return Tokenizer(
+            data=data.model_copy(update={"features": False}),
+            model=self.config.tokenizer.model_copy(update=changes),
+            train=self.seeded(self.config.tokenizer_training),
+        )
+
+    def forward(self, data: Data, tokenizer: Tokenizer | None = None) -> Forward:
+        """Forward dynamics of the same videos."""
+        return Forward(
+            tokenizer=tokenizer or self.tokenizer(data),
+            data=data,
+            model=self.config.forward,
+            train=self.seeded(self.config.forward_training),
+        )
+
+    def inverse(self, forward: Forward, data: Data, seed: int, **changes: Any) -> Inverse:
+        """Inverse dynamics; ``changes`` are to its model."""
+        training = self.config.inverse_training
+        return Inverse(
+            forward=forward,
+            data=data,
+            model=self.config.inverse.model_copy(update=changes),
+            train=training.model_copy(update={"loop": self.seeded(training.loop, seed)}),
+        )
+
+    def cloning(self, data: Data, seed: int, **changes: Any) -> Cloning:
+        """Behaviour cloning for as many steps; ``changes`` are to its model. It reads no tracks."""
+        return Cloning(
+            data=data.model_copy(update={"tracking": None}),
+            model=self.config.inverse.model_copy(update=changes),
+            train=self.seeded(self.config.inverse_training.loop, seed),
+        )
+
+    def rollouts(
+        self,
+        model: PolicyModel,
+        *,
+        tasks: tuple[str, ...] | None = None,
+        instructions: tuple[tuple[str, str], ...] = (),
+        films: int = 0,
+    ) -> Rollouts:
+        """The policy in closed loop; equal initial states for all policies."""
+        return Rollouts(
+            model=model,
+            rollout=RolloutConfig(
+                tasks=tasks or self.config.tasks,
+                rollouts=self.config.rollouts,
+                seed=self.config.seed,
+                controller=self.config.controller,
+                max_decisions=self.config.max_decisions,
+                instructions=instructions,
+                films=films,
+                copies=min(20, self.config.rollouts),
+            ),
+        )
+
+    def seeded(self, training: TrainConfig, index: int | None = None) -> TrainConfig:
+        """The budget with the study's seed, or that of one of several trainings of the same model."""
+        seed = self.config.seed if index is None else rng.derive(self.config.seed, "training", index)
+        return training.model_copy(update={"seed": seed})
