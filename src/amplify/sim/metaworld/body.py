@@ -27,7 +27,8 @@ Point = tuple[float, float, float]
 SKIN: Colour = (0.93, 0.69, 0.53, 1.0)
 NAIL: Colour = (0.98, 0.85, 0.78, 1.0)
 CUFF: Colour = (0.95, 0.95, 0.93, 1.0)
-SLEEVE: Colour = (0.13, 0.33, 0.62, 1.0)
+SLEEVE: tuple[Colour, Colour] = ((0.13, 0.33, 0.62, 1.0), (0.36, 0.58, 0.82, 1.0))
+"""The colours of its stripes: on plain cloth optical flow could not see the arm move along itself."""
 
 
 def compile_scene(xml_path: str, body: str) -> mujoco.MjModel:
@@ -102,7 +103,9 @@ def draw_hand(drawing: Drawing) -> None:
     The palm goes with the gripper's base, the fingers with its left claw and the thumb with its right one: their inner
     sides lie where the claws' pads are. In these links' frames x is down, y goes from thumb to fingers.
     """
-    drawing.cylinder("hand", (-0.29, 0.0, 0.0), (-0.18, 0.0, 0.0), 0.038, SLEEVE)
+    for stripe in range(6):
+        end, colour = -0.18 - 0.04 * stripe, SLEEVE[stripe % 2]
+        drawing.cylinder("hand", (end - 0.04, 0.0, 0.0), (end, 0.0, 0.0), 0.037 + 0.0025 * stripe, colour)
     drawing.cylinder("hand", (-0.18, 0.0, 0.0), (-0.165, 0.0, 0.0), 0.034, CUFF)
     drawing.capsule("hand", (-0.17, 0.0, 0.0), (-0.125, 0.0, 0.0), 0.024)
     drawing.ellipsoid("hand", (-0.085, 0.012, 0.0), (0.048, 0.024, 0.045))
