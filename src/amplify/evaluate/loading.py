@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from amplify.baselines.behaviour_cloning import BehaviourCloning
+from amplify.baselines.track_policy import TrackGuidedPolicy
+from amplify.baselines.track_transformer import TrackTransformer
 from amplify.encoders import TEXT_ENCODERS, VISION_ENCODERS
 from amplify.errors import BundleError, pick
 from amplify.evaluate.film import Film
 from amplify.forward.dynamics import ForwardDynamics
 from amplify.inverse.dynamics import InverseDynamics
 from amplify.policy.amplify import AmplifyPolicy, BehaviourCloningPolicy
+from amplify.policy.atm import AtmPolicy
 from amplify.policy.bundle import Bundle, load_bundle
 from amplify.policy.info import EncoderInfo, info_of
 from amplify.protocols import Policy, TextEncoder, VisionEncoder
@@ -32,9 +35,19 @@ def _behaviour_cloning(bundle: Bundle, vision: VisionEncoder, text: TextEncoder)
     return BehaviourCloningPolicy(model=bundle.module("behaviour_cloning", BehaviourCloning), vision=vision, text=text)
 
 
+def _atm(bundle: Bundle, vision: VisionEncoder, text: TextEncoder) -> Policy:
+    return AtmPolicy(
+        predictor=bundle.module("track_transformer", TrackTransformer),
+        model=bundle.module("track_policy", TrackGuidedPolicy),
+        vision=vision,
+        text=text,
+    )
+
+
 POLICIES: dict[str, Callable[[Bundle, VisionEncoder, TextEncoder], Policy]] = {
     "amplify": _amplify,
     "behaviour-cloning": _behaviour_cloning,
+    "atm": _atm,
 }
 """Kinds of policy that a bundle can hold."""
 
@@ -64,12 +77,24 @@ class Loader:
             BundleError: The bundle does not say which encoders it was trained with.
             UnknownNameError: There is no such kind, or no such encoder.
         """
-        bundle = self.bundle(path)
-        info = info_of(bundle)
+        vision, text = self.encoders(path)
+        return pick(kind, POLICIES, kind="policy")(self.bundle(path), vision, text)
+
+    def encoders(self, path: Path) -> tuple[VisionEncoder, TextEncoder]:
+        """The eyes and ears that a bundle's models were trained with.
+
+        Raises:
+            BundleError: The bundle does not say which they are.
+            UnknownNameError: There is no such encoder.
+        """
+        info = info_of(self.bundle(path))
         vision, text = info.vision_encoder, info.text_encoder
         if vision is None or text is None:
-            raise BundleError(f"{path} names no encoders: it holds no policy", remedy="train inverse dynamics first")
-        return pick(kind, POLICIES, kind="policy")(bundle, self._eyes(vision), self._ears(text))
+            raise BundleError(
+                f"{path} names no encoders, so it sees and hears nothing",
+                remedy="train forward or inverse dynamics first",
+            )
+        return self._eyes(vision), self._ears(text)
 
     def film(self, path: Path, *, copies: int) -> Film:
         """A film that draws what the bundle's policy foresees; plain for a policy without tokens."""

@@ -19,7 +19,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from amplify.baselines import BehaviourCloning
+from amplify.baselines import (
+    BehaviourCloning,
+    TrackDiffusion,
+    TrackDiffusionConfig,
+    TrackGuidedPolicy,
+    TrackTransformer,
+    TrackTransformerConfig,
+)
 from amplify.config import Config
 from amplify.errors import BundleError, pick
 from amplify.forward import ForwardConfig, ForwardDynamics
@@ -37,6 +44,9 @@ MODELS: dict[str, tuple[type[nn.Module], type[Config]]] = {
     "forward": (ForwardDynamics, ForwardConfig),
     "inverse": (InverseDynamics, InverseConfig),
     "behaviour_cloning": (BehaviourCloning, InverseConfig),
+    "track_transformer": (TrackTransformer, TrackTransformerConfig),
+    "track_diffusion": (TrackDiffusion, TrackDiffusionConfig),
+    "track_policy": (TrackGuidedPolicy, InverseConfig),
 }
 """What a bundle can hold: any of these, by these names."""
 

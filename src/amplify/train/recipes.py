@@ -35,7 +35,7 @@ from amplify.train.stages import (
     tokens_of_tracks,
     tokens_predicted,
 )
-from amplify.types import Features
+from amplify.types import Features, TrackWindow
 
 BUNDLE = "bundle"
 STATISTICS_WINDOWS = 1024
@@ -119,7 +119,8 @@ def bundle_of(run: Path) -> Path:
     raise BundleError(f"no bundle in {run}", remedy="name a bundle, or the --out folder of a finished 'amplify train'")
 
 
-def _seeded(seed: int, name: str, build: Callable[[], nn.Module]) -> Any:
+def seeded(seed: int, name: str, build: Callable[[], nn.Module]) -> Any:
+    """A model whose first weights depend on the seed and the stage's name alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng.derive(seed, name, "weights"))
         return build()
@@ -129,19 +130,16 @@ def train_tokenizer(run: Path, *, data: TrainingData, model: TokenizerConfig, tr
     """Trains the motion tokenizer on tracks alone; its figures, with the codebook's usage on held-out windows."""
     windows = data.training_windows(tracks=True, features=False, actions=False)
     held_out = data.windows(tracks=True, features=False, actions=False, held_out=True)
-    tokenizer = _seeded(train.seed, "tokenizer", lambda: MotionTokenizer(model))
-    some = np.linspace(0, len(windows) - 1, min(len(windows), STATISTICS_WINDOWS)).astype(int)
-    tracks = windows.batch(some).tracks
-    assert tracks is not None
-    tokenizer.fit_statistics(tracks)
+    tokenizer = seeded(train.seed, "tokenizer", lambda: MotionTokenizer(model))
+    tokenizer.fit_statistics(statistics_tracks(windows))
     figures = fit(
-        TokenizerStage(tokenizer, windows, held_out), train, run, identity=_identity(data, model)
+        TokenizerStage(tokenizer, windows, held_out), train, run, identity=identity_of(data, model)
     ) | set_aside(windows)
     tokens = tokens_of_tracks(tokenizer, held_out or windows, label="codebook")
     usage = codebook_usage(tokens, tokenizer.codebook_size)
     figures["codebook"] = {"size": usage.size, "used": usage.used, "perplexity": usage.perplexity}
     without_features = data.model_copy(update={"features": None})
-    _save(run, {"tokenizer": tokenizer}, _learned_from(without_features), figures)
+    save_run(run, {"tokenizer": tokenizer}, learned_from(without_features), figures)
     return figures
 
 
@@ -155,8 +153,8 @@ def train_forward(
     held_out = data.windows(tracks=True, features=True, actions=False, held_out=True)
     tokens = tokens_of_tracks(tokenizer, windows, label="tokens")
     held_out_tokens = tokens_of_tracks(tokenizer, held_out, label="tokens") if held_out else None
-    sizes = feature_sizes(_first_features(windows))
-    forward = _seeded(
+    sizes = feature_sizes(first_features(windows))
+    forward = seeded(
         train.seed,
         "forward",
         lambda: ForwardDynamics(
@@ -170,9 +168,9 @@ def train_forward(
         ),
     )
     stage = ForwardStage(forward, windows, tokens, held_out, held_out_tokens)
-    figures = fit(stage, train, run, identity=_identity(data, model, bundle)) | set_aside(windows)
+    figures = fit(stage, train, run, identity=identity_of(data, model, bundle)) | set_aside(windows)
     models = {"tokenizer": tokenizer, "forward": forward}
-    _save(run, models, _learned_from(data, bundle), figures, parent=bundle)
+    save_run(run, models, learned_from(data, bundle), figures, parent=bundle)
     return figures
 
 
@@ -187,17 +185,21 @@ def train_inverse(
     real = tokens_of_tracks(tokenizer, windows, label="tokens")
     changes_over = round(train.predicted_from * train.loop.steps)
     predicted = None
-    if changes_over < train.loop.steps:
-        predicted = tokens_predicted(
+    # Nothing can be foreseen for play, whose text asks for nothing: there the tokens stay those of the real tracks.
+    known = np.isin(windows.instructions, info_of(bundle).instructions)[windows.instruction_numbers]
+    if changes_over < train.loop.steps and known.any():
+        predicted = real.expand(1 + train.predicted_samples, -1, -1).clone()
+        predicted[:, torch.from_numpy(known)] = tokens_predicted(
             forward,
             windows,
+            np.flatnonzero(known),
             samples=train.predicted_samples,
             temperature=train.temperature,
             seed=train.loop.seed,
             label="foreseen tokens",
         )
-    sizes, proprio, actions = _action_sizes(windows, data)
-    inverse = _seeded(
+    sizes, proprio, actions = action_sizes(windows, data)
+    inverse = seeded(
         train.loop.seed,
         "inverse",
         lambda: InverseDynamics(
@@ -208,10 +210,10 @@ def train_inverse(
     stage = InverseStage(
         inverse, windows, tokenizer=tokenizer, real=real, predicted=predicted, predicted_from=changes_over
     )
-    identity = _identity(data, model, bundle) | {"tokens": train.model_dump(mode="json", exclude={"loop"})}
+    identity = identity_of(data, model, bundle) | {"tokens": train.model_dump(mode="json", exclude={"loop"})}
     figures = fit(stage, train.loop, run, identity=identity) | set_aside(windows)
     models = {"tokenizer": tokenizer, "forward": forward, "inverse": inverse}
-    _save(run, models, _learned_from(data, bundle), figures, parent=bundle)
+    save_run(run, models, learned_from(data, bundle), figures, parent=bundle)
     return figures
 
 
@@ -220,18 +222,19 @@ def train_behaviour_cloning(
 ) -> dict[str, Any]:
     """Trains the baseline on the same demonstrations, features and head, guided by the instruction."""
     windows = data.training_windows(tracks=False, features=True, actions=True)
-    sizes, proprio, actions = _action_sizes(windows, data)
-    text_width = feature_sizes(_first_features(windows))["text_width"]
-    policy = _seeded(train.seed, "behaviour-cloning", lambda: BehaviourCloning(model, text_width=text_width, **sizes))
+    sizes, proprio, actions = action_sizes(windows, data)
+    text_width = feature_sizes(first_features(windows))["text_width"]
+    policy = seeded(train.seed, "behaviour-cloning", lambda: BehaviourCloning(model, text_width=text_width, **sizes))
     policy.fit_scalers(proprio, actions)
-    figures = fit(BehaviourCloningStage(policy, windows), train, run, identity=_identity(data, model)) | set_aside(
+    figures = fit(BehaviourCloningStage(policy, windows), train, run, identity=identity_of(data, model)) | set_aside(
         windows
     )
-    _save(run, {"behaviour_cloning": policy}, _learned_from(data), figures)
+    save_run(run, {"behaviour_cloning": policy}, learned_from(data), figures)
     return figures
 
 
-def _identity(data: TrainingData, model: Config, parent: Bundle | None = None) -> dict[str, Any]:
+def identity_of(data: TrainingData, model: Config, parent: Bundle | None = None) -> dict[str, Any]:
+    """What the result of a stage depends on beside its budget: only the same run resumes."""
     return {
         "data": data.model_dump(mode="json"),
         "model": model.model_dump(mode="json"),
@@ -244,7 +247,16 @@ def set_aside(windows: WindowSet) -> dict[str, Any]:
     return {"episodes_set_aside": sum(len(dataset.problems) for dataset in windows.datasets)}
 
 
-def _first_features(windows: WindowSet) -> Features:
+def statistics_tracks(windows: WindowSet) -> TrackWindow:
+    """Tracks of evenly spread windows, enough to know how far points move."""
+    some = np.linspace(0, len(windows) - 1, min(len(windows), STATISTICS_WINDOWS)).astype(int)
+    tracks = windows.batch(some).tracks
+    assert tracks is not None
+    return tracks
+
+
+def first_features(windows: WindowSet) -> Features:
+    """Frozen features of the first window, for their sizes."""
     features = windows.batch(np.zeros(1, dtype=int)).features
     assert features is not None
     return features
@@ -261,7 +273,12 @@ def feature_sizes(features: Features) -> dict[str, int]:
     }
 
 
-def _action_sizes(windows: WindowSet, data: TrainingData) -> tuple[dict[str, int], Tensor, Tensor]:
+def action_sizes(windows: WindowSet, data: TrainingData) -> tuple[dict[str, int], Tensor, Tensor]:
+    """The sizes that an action model needs to know, and all proprioception (m p) and actions (m a) of the data.
+
+    Raises:
+        DataError: The data have no actions or no proprioception.
+    """
     plain = data.training_windows(tracks=False, features=False, actions=True)
     everything = plain.batch(np.arange(len(plain)))
     if everything.proprio is None or everything.actions is None:
@@ -271,12 +288,12 @@ def _action_sizes(windows: WindowSet, data: TrainingData) -> tuple[dict[str, int
             remedy="name a dataset that has both columns (record without --no-actions)",
         )
     proprio, actions = everything.proprio, everything.actions.actions[:, 0]
-    sizes = feature_sizes(_first_features(windows))
+    sizes = feature_sizes(first_features(windows))
     del sizes["text_width"]
     return sizes | {"proprio_width": proprio.shape[-1], "action_width": actions.shape[-1]}, proprio, actions
 
 
-def _save(
+def save_run(
     run: Path,
     models: dict[str, nn.Module],
     info: BundleInfo,
@@ -284,11 +301,12 @@ def _save(
     *,
     parent: Bundle | None = None,
 ) -> None:
+    """Writes the run's bundle; its figures come after the parent's."""
     stats = figures if parent is None else parent.stats | figures
     save_bundle(run / BUNDLE, models, info.meta, stats, parents=[parent] if parent else [])
 
 
-def _learned_from(data: TrainingData, parent: Bundle | None = None) -> BundleInfo:
+def learned_from(data: TrainingData, parent: Bundle | None = None) -> BundleInfo:
     """What a bundle must know of its data to be used elsewhere; a parent's entries stay where this stage has none."""
     # Columns are left closed: video must be enough, whatever the files of actions hold.
     datasets = [Dataset.open(source.path, columns=False) for source in data.sources]

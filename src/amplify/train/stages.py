@@ -23,12 +23,14 @@ VALIDATION_WINDOWS = 512
 """Held-out windows of a validation, evenly spread."""
 
 
-def _random_batch(windows: WindowSet, generator: np.random.Generator, size: int) -> tuple[np.ndarray, Sample]:
+def random_batch(windows: WindowSet, generator: np.random.Generator, size: int) -> tuple[np.ndarray, Sample]:
+    """Random windows, and their numbers."""
     chosen = generator.integers(len(windows), size=size)
     return chosen, windows.batch(chosen)
 
 
-def _mean_logs(rows: list[dict[str, float | Tensor]]) -> dict[str, float]:
+def mean_logs(rows: list[dict[str, float | Tensor]]) -> dict[str, float]:
+    """Each figure's mean over batches; nothing of no batches."""
     return {name: float(np.mean([float(row[name]) for row in rows])) for name in rows[0]} if rows else {}
 
 
@@ -49,7 +51,7 @@ class TokenizerStage:
 
     def batch(self, step: int, generator: np.random.Generator, size: int) -> Sample:
         """Random windows of tracks."""
-        return _random_batch(self.windows, generator, size)[1]
+        return random_batch(self.windows, generator, size)[1]
 
     def loss(self, batch: Sample, *, generator: torch.Generator) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Cross-entropy of local-window classes (and its companions)."""
@@ -63,7 +65,7 @@ class TokenizerStage:
             generator = rng.torch_generator(0, self.name, "validate", int(chosen[0]))
             loss, logs = self.loss(self.held_out.batch(chosen), generator=generator)  # type: ignore[union-attr]
             rows.append({"loss": loss, **logs})
-        return _mean_logs(rows)
+        return mean_logs(rows)
 
 
 @torch.no_grad()
@@ -81,26 +83,34 @@ def tokens_of_tracks(tokenizer: MotionTokenizer, windows: WindowSet, *, label: s
 
 @torch.no_grad()
 def tokens_predicted(
-    forward: ForwardDynamics, windows: WindowSet, *, samples: int, temperature: float, seed: int, label: str
+    forward: ForwardDynamics,
+    windows: WindowSet,
+    chosen: Int[np.ndarray, " w"],
+    *,
+    samples: int,
+    temperature: float,
+    seed: int,
+    label: str,
 ) -> Int[Tensor, "samples w k"]:
-    """Motion tokens that the frozen forward model foresees for every window: greedy first, then random futures.
+    """Motion tokens that the frozen forward model foresees for some windows: greedy first, then random futures.
 
     Args:
         forward: Frozen, dropout off.
         windows: Demonstrations with features.
+        chosen: Numbers of the windows.
         samples: Random futures beside the greedy one.
         temperature: Of the random futures.
         seed: Of the random futures.
         label: Shown beside the progress bar.
     """
     forward.eval()
-    everything = np.array_split(np.arange(len(windows)), max(1, len(windows) // 128))
+    batches = np.array_split(chosen, max(1, len(chosen) // 128))
     rows = []
-    for chosen in progress(everything, total=len(everything), label=label, unit="batch"):
-        features = windows.batch(chosen).features
+    for numbers in progress(batches, total=len(batches), label=label, unit="batch"):
+        features = windows.batch(numbers).features
         assert features is not None
         futures = [forward.generate(features).indices]
-        generator = rng.torch_generator(seed, "predicted", int(chosen[0]))
+        generator = rng.torch_generator(seed, "predicted", int(numbers[0]))
         for _ in range(samples):
             futures.append(forward.generate(features, generator=generator, temperature=temperature).indices)
         rows.append(torch.stack(futures))
@@ -125,7 +135,7 @@ class ForwardStage:
 
     def batch(self, step: int, generator: np.random.Generator, size: int) -> Sample:
         """Random windows: features and tokens."""
-        chosen, batch = _random_batch(self.windows, generator, size)
+        chosen, batch = random_batch(self.windows, generator, size)
         return replace(batch, tokens=MotionTokens(indices=self.tokens[torch.from_numpy(chosen)]))
 
     def loss(self, batch: Sample, *, generator: torch.Generator) -> tuple[Tensor, dict[str, float | Tensor]]:
@@ -144,7 +154,7 @@ class ForwardStage:
             tokens = MotionTokens(indices=self.held_out_tokens[torch.from_numpy(chosen)])
             loss, logs = self.loss(replace(batch, tokens=tokens), generator=torch.Generator())
             rows.append({"loss": loss, **logs})
-        return _mean_logs(rows)
+        return mean_logs(rows)
 
 
 class InverseStage:
@@ -167,7 +177,7 @@ class InverseStage:
 
     def batch(self, step: int, generator: np.random.Generator, size: int) -> Sample:
         """Random windows: features, proprioception, actions, tokens."""
-        chosen, batch = _random_batch(self.windows, generator, size)
+        chosen, batch = random_batch(self.windows, generator, size)
         rows = torch.from_numpy(chosen)
         if self.predicted is not None and step >= self.predicted_from:
             future = torch.from_numpy(generator.integers(self.predicted.shape[0], size=size))
@@ -200,7 +210,7 @@ class BehaviourCloningStage:
 
     def batch(self, step: int, generator: np.random.Generator, size: int) -> Sample:
         """Random windows: features, proprioception, actions."""
-        return _random_batch(self.windows, generator, size)[1]
+        return random_batch(self.windows, generator, size)[1]
 
     def loss(self, batch: Sample, *, generator: torch.Generator) -> tuple[Tensor, dict[str, float | Tensor]]:
         """The action head's loss."""
