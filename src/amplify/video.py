@@ -1,4 +1,4 @@
-"""Video files in and out: uint8 RGB, H.264 that browsers play and that seeks cheaply."""
+"""Video files in and out, still images in: uint8 RGB, H.264 that browsers play and that seeks cheaply."""
 
 import os
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import av.container
+import cv2
 import numpy as np
 from av.video.reformatter import Interpolation
 from jaxtyping import UInt8
@@ -103,6 +104,24 @@ def read_video(path: Path, start_frame: int = 0, frames: int | None = None) -> U
         asked = f"{frames} frames from {start_frame}" if frames is not None else f"frames from {start_frame}"
         raise DataError(f"video too short: {path}", got=f"{len(wanted)} frames", allowed=asked, remedy=_REMEDY)
     return np.stack(wanted)
+
+
+def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """A still image, RGB, turned upright where its metadata says so, without its transparency.
+
+    Args:
+        path: PNG, JPEG, WebP, TIFF, BMP.
+
+    Raises:
+        DataError: There is no such file, or it is no image.
+    """
+    if not path.is_file():
+        raise DataError(f"no such image: {path}")
+    content = np.frombuffer(path.read_bytes(), np.uint8)
+    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
+    if image is None:
+        raise DataError(f"not an image: {path}", allowed="png, jpg and the like; a video with the number of a frame")
+    return np.ascontiguousarray(image[..., ::-1])
 
 
 def count_frames(path: Path) -> int:

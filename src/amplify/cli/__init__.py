@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train behaviour-cloning": ("amplify.cli.train", "the baseline: image + proprioception + instruction → actions"),
     "evaluate policy": ("amplify.cli.evaluate", "success rates in a simulator"),
     "evaluate tracks": ("amplify.cli.evaluate", "track metrics on held-out episodes"),
+    "predict": ("amplify.cli.predict", "draw the motion that is foreseen from any image and sentence"),
     "bench tracker": ("amplify.cli.bench", "quality and speed of a tracker against the simulator's truth"),
     "doctor": ("amplify.cli.doctor", "check that rendering and the offline encoders work"),
 }
