@@ -28,6 +28,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate policy": ("amplify.cli.evaluate", "success rates in a simulator"),
     "evaluate tracks": ("amplify.cli.evaluate", "track metrics on held-out episodes"),
     "predict": ("amplify.cli.predict", "draw the motion that is foreseen from any image and sentence"),
+    "experiment zero-shot": ("amplify.cli.experiment", "tasks of which only videos were seen"),
+    "experiment few-shot": ("amplify.cli.experiment", "2, 5 and 10 demonstrations a task, with baselines"),
+    "experiment embodiment": ("amplify.cli.experiment", "action-free videos of another body"),
     "bench tracker": ("amplify.cli.bench", "quality and speed of a tracker against the simulator's truth"),
     "doctor": ("amplify.cli.doctor", "check that rendering and the offline encoders work"),
 }

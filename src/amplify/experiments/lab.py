@@ -1,14 +1,16 @@
 """What studies have in common: tasks, recordings, models and budgets of Meta-World at laptop scale."""
 
-from typing import Any, Literal
+from typing import Any
 
 from amplify import rng
+from amplify.baselines.track_transformer import TrackTransformerConfig
 from amplify.config import Config
 from amplify.errors import pick
 from amplify.evaluate.rollout import RolloutConfig
 from amplify.experiments.cells.data import Data, Part, Recording, Tracking
 from amplify.experiments.cells.models import Cloning, Forward, Inverse, PolicyModel, Tokenizer
 from amplify.experiments.cells.rollouts import Rollouts
+from amplify.experiments.defaults import ALL_TRACKERS
 from amplify.forward.dynamics import ForwardConfig
 from amplify.inverse.action_decoder import InverseConfig
 from amplify.policy.controller import ControllerConfig
@@ -43,6 +45,8 @@ class LabConfig(Config):
         tokenizer_training: Its budget.
         forward: Model of forward dynamics.
         forward_training: Its budget.
+        any_point: Model of ATM's track transformer.
+        any_point_training: Its budget: as much processor time as tokenizer and forward dynamics together.
         inverse: Model of inverse dynamics and of the baselines' action decoder.
         inverse_training: Its budget, and that of every other policy.
         training_seeds: Policies trained with other seeds, a cell of the table.
@@ -57,12 +61,14 @@ class LabConfig(Config):
     videos: int = 30
     held_out: int = 5
     demos: int = 10
-    play: int = 20
+    play: int = 10
     tracking: Tracking = Tracking()
     tokenizer: TokenizerConfig = TokenizerConfig.quickstart()
     tokenizer_training: TrainConfig
     forward: ForwardConfig = ForwardConfig.quickstart()
     forward_training: TrainConfig
+    any_point: TrackTransformerConfig = TrackTransformerConfig.quickstart()
+    any_point_training: TrainConfig
     inverse: InverseConfig = InverseConfig.quickstart(image_dropout=0.3)
     inverse_training: InverseTraining
     training_seeds: int = 3
@@ -83,6 +89,8 @@ def _smoke(**changes: Any) -> LabConfig:
         "tokenizer_training": TrainConfig(steps=6, **loop),
         "forward": ForwardConfig.quickstart(width=32, layers=1),
         "forward_training": TrainConfig(steps=4, **loop),
+        "any_point": TrackTransformerConfig.quickstart(width=32, layers=1),
+        "any_point_training": TrainConfig(steps=4, **loop),
         "inverse": InverseConfig.quickstart(width=32, layers=1, image_dropout=0.3),
         "inverse_training": InverseTraining(loop=TrainConfig(steps=4, **loop)),
         "training_seeds": 1,
@@ -96,6 +104,7 @@ def _laptop(**changes: Any) -> LabConfig:
     settings: dict[str, Any] = {
         "tokenizer_training": TrainConfig(steps=900, batch_size=64, learning_rate=3e-3),
         "forward_training": TrainConfig(steps=1000, batch_size=64, learning_rate=1e-3),
+        "any_point_training": TrainConfig(steps=1500, batch_size=64, learning_rate=1e-3),
         "inverse_training": InverseTraining(loop=TrainConfig(steps=500, batch_size=64, learning_rate=1e-3)),
     }
     return LabConfig(budget="laptop", **{**settings, **changes})
@@ -106,6 +115,7 @@ def _long(**changes: Any) -> LabConfig:
         "videos": 50,
         "tokenizer_training": TrainConfig(steps=3000, batch_size=64, learning_rate=3e-3),
         "forward_training": TrainConfig(steps=4000, batch_size=64, learning_rate=1e-3),
+        "any_point_training": TrainConfig(steps=6000, batch_size=64, learning_rate=1e-3),
         "inverse_training": InverseTraining(loop=TrainConfig(steps=1500, batch_size=64, learning_rate=1e-3)),
         "training_seeds": 5,
         "rollouts": 50,
@@ -117,13 +127,19 @@ BUDGETS = {"smoke": _smoke, "laptop": _laptop, "long": _long}
 """Seconds with figures that mean nothing; an evening's hour on two cores; hours."""
 
 
-def lab_config(budget: Literal["smoke", "laptop", "long"] | str, **changes: Any) -> LabConfig:
+def lab_config(budget: str, *, tracker: str = "flow", **changes: Any) -> LabConfig:
     """A budget's settings with changes.
 
+    Args:
+        budget: One of `BUDGETS`.
+        tracker: Of everything that is learned from.
+        **changes: Settings that replace the budget's.
+
     Raises:
-        UnknownNameError: There is no such budget.
+        UnknownNameError: There is no such budget or tracker.
     """
-    return pick(budget, BUDGETS, kind="budget")(**changes)
+    pick(tracker, ALL_TRACKERS, kind="tracker")
+    return pick(budget, BUDGETS, kind="budget")(tracking=Tracking.model_validate({"tracker": tracker}), **changes)
 
 
 class Lab:

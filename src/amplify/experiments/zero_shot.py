@@ -5,10 +5,8 @@ other tasks, play in their scenes, or both); the target's motion comes from forw
 """
 
 from collections.abc import Sequence
-from typing import Any
 
-from amplify.evaluate.report import Section, Table
-from amplify.experiments.arms import Arm, Outcomes, interval_text, points_text, success_cell
+from amplify.experiments.arms import Arm, Outcomes, points_text
 from amplify.experiments.cells.data import Part
 from amplify.experiments.cells.models import PolicyModel
 from amplify.experiments.cells.rollouts import Rollouts
@@ -71,7 +69,10 @@ class ZeroShot(Study):
     def model(self, method: str, source: str, target: str, seed: int) -> PolicyModel:
         """A policy that has seen no action of the target, and no play in its scene."""
         lab, others = self.lab, tuple(task for task in self.config.tasks if task != target)
-        demos, play = Part(recording=lab.demos(), tasks=others), Part(recording=lab.play(self.config.tasks), tasks=others)
+        demos, play = (
+            Part(recording=lab.demos(), tasks=others),
+            Part(recording=lab.play(self.config.tasks), tasks=others),
+        )
         data = lab.data(*{"demos": (demos,), "play": (play,), "both": (demos, play)}[source])
         if method == CLONING:
             return lab.cloning(data, seed)
@@ -89,8 +90,8 @@ class ZeroShot(Study):
         gap = outcomes.difference(AMPLIFY, CLONING, both)
         verdict = (
             f"Without one action of the target task, AMPLIFY succeeds in {100 * ours['mean']:.0f} % of "
-            f"{ours['rollouts']} rollouts over {len(self.targets)} targets; behaviour cloning with the same actions and "
-            f"the instruction in {100 * theirs['mean']:.0f} % ({points_text(gap)} points). "
+            f"{ours['rollouts']} rollouts over {len(self.targets)} targets; behaviour cloning with the same actions "
+            f"and the instruction in {100 * theirs['mean']:.0f} % ({points_text(gap)} points). "
             f"Told to do the opposite, AMPLIFY does the target in {100 * misled['mean']:.0f} %."
         )
         figures = outcomes.figures(AMPLIFY) | {"tuned_on": list(TUNED_ON), "reported_on": list(REPORTED_ON)}

@@ -32,7 +32,8 @@ class InverseConfig(Config):
         std: Standard deviation of the Gaussian head in scaled units.
         image_dropout: Probability that a training sample loses its image; 1 makes a model that never sees one.
         motion: How inverse dynamics sees motion tokens: "codes" (FSQ vectors, as in the paper) or "steps" (the
-            tokenizer's decoder states, in which similar motions are close).
+            tokenizer's decoder states, in which similar motions are close). "none" hides them: the control that has to
+            act on image and proprioception alone.
         proprio_scaling: "range" (minimum and maximum to ±1) or "standard" (mean 0, standard deviation 1).
     """
 
@@ -45,7 +46,7 @@ class InverseConfig(Config):
     discount: float = Field(default=0.99, gt=0, le=1)
     std: float = Field(default=0.1, gt=0)
     image_dropout: float = Field(default=0.0, ge=0, le=1)
-    motion: Literal["codes", "steps"] = "codes"
+    motion: Literal["codes", "steps", "none"] = "codes"
     proprio_scaling: Literal["range", "standard"] = "range"
 
     @model_validator(mode="after")
