@@ -28,12 +28,15 @@ def test_record_metaworld_from_the_command_line(tmp_path, capsys):
         "5",
         "--workers",
         "0",
+        "--body",
+        "hand",
     ]
     assert run([*arguments, *options, "--no-actions", "--json"]) == 0
     assert last_json(capsys)["episodes"] == 1
     dataset = Dataset.open(out)
     assert (dataset.spec.fps, dataset.spec.cameras, dataset.spec.height) == (40, ("topview", "corner3"), 32)
     assert dataset.spec.action_names is None
+    assert dataset.spec.robot_type == "hand"
     assert dataset.episodes[0].info["task"] == "coffee-button"
 
 
@@ -43,6 +46,7 @@ def test_record_metaworld_from_the_command_line(tmp_path, capsys):
         (["--tasks", "drawer-opne"], "did you mean 'drawer-open'"),
         (["--tasks", "99"], "0…49"),
         (["--tasks", "reach", "--camera", "corner22"], "did you mean 'corner2'"),
+        (["--tasks", "reach", "--body", "hnad"], "did you mean 'hand'"),
         (["--tasks", "reach", "--size", "0"], "--size"),
         (["--tasks", "reach", "--noise", "-1"], "--noise"),
         (["--tasks"], "at least one task"),

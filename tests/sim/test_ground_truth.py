@@ -8,6 +8,7 @@ from amplify.errors import DataError, UnknownNameError, UsageError
 from amplify.protocols import Tracker
 from amplify.sim.geometry import Pinhole, Scene
 from amplify.sim.ground_truth import GroundTruthTracker
+from amplify.sim.metaworld.body import BODIES
 from amplify.sim.metaworld.config import CAMERAS, MetaWorldConfig
 from amplify.sim.metaworld.episode import perform
 from amplify.sim.metaworld.experts import ScriptedExpert
@@ -128,10 +129,12 @@ def test_what_is_missing_is_named_with_a_remedy():
         tracker.track(clip, queries, horizon=0)
 
 
-@pytest.fixture(scope="module")
-def performance():
+@pytest.fixture(scope="module", params=BODIES)
+def performance(request):
     config = MetaWorldConfig(
-        cameras=(CAMERAS["corner2"], CAMERAS["gripperPOV"]), render=RenderSettings(width_px=64, height_px=64)
+        cameras=(CAMERAS["corner2"], CAMERAS["gripperPOV"]),
+        render=RenderSettings(width_px=64, height_px=64),
+        body=request.param,
     )
     simulation = Simulation("window-open", config)
     simulation.reset(3)

@@ -1,12 +1,14 @@
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from pydantic import ValidationError
 
 from amplify.data.dataset import Dataset
 from amplify.errors import DataError, UnknownNameError
 from amplify.rng import derive
 from amplify.sim import record as record_module
+from amplify.sim.ground_truth import GroundTruthTracker
 from amplify.sim.metaworld.config import MetaWorldConfig
 from amplify.sim.metaworld.simulation import Simulation
 from amplify.sim.record import PLAY_INSTRUCTION, RecordConfig, record
@@ -182,6 +184,25 @@ def test_a_video_only_dataset_has_no_trace_of_actions_or_proprioception(tmp_path
     columns = [name for path in out.rglob("*.parquet") for name in pq.read_schema(path).names]
     assert not [name for name in columns if "action" in name or "state" in name]
     assert '"action"' not in (out / "meta" / "info.json").read_text()
+
+
+def test_another_body_is_another_video_of_the_same_episodes(recorded, tmp_path):
+    simulator = SIMULATOR.model_copy(update={"body": "hand"})
+    record(settings(tasks=TASKS[:1], simulator=simulator), tmp_path / "dataset", workers=0)
+    robot, other = Dataset.open(recorded[0]), Dataset.open(tmp_path / "dataset")
+    assert (robot.spec.robot_type, other.spec.robot_type) == ("sawyer", "hand")
+    assert [e.info for e in robot.episodes[:2]] == [e.info for e in other.episodes]
+    for episode in other.episodes:
+        np.testing.assert_array_equal(robot.actions(episode.index), other.actions(episode.index))
+        np.testing.assert_array_equal(robot.proprio(episode.index), other.proprio(episode.index))
+        frames = [dataset.frames(episode.index, "corner2").astype(int) for dataset in (robot, other)]
+        assert (np.abs(frames[0] - frames[1]).max(axis=-1) > 16).mean() > 0.1
+        scene = other.scene(episode.index)
+        assert scene is not None
+        assert scene.scene == f"{TASKS[0]}@hand"
+        clip = other.clip(episode.index, "corner2")
+        window = GroundTruthTracker().track(clip, torch.tensor([[0.0, 0.0]]), horizon=2)
+        assert window.visible[:, :, 0].all()
 
 
 def test_play_has_full_length_no_goal_and_other_seeds(tmp_path):

@@ -63,6 +63,16 @@ def test_a_seed_fixes_images_and_proprioception(env):
     assert not torch.equal(first.images[0], first.images[1])
 
 
+def test_another_body_is_seen_and_the_robot_felt(env):
+    other = MetaWorldEnv("door-close", 3, SMALL.model_copy(update={"body": "hand"}))
+    for made in (env, other):
+        made.reset([1, 2, 3])
+        made.step(torch.tensor([[0.2, 1.0, -0.5, 1.0]] * 3), active=[True] * 3)
+    robot, hand = env.observe(), other.observe()
+    assert torch.equal(robot.proprio, hand.proprio)
+    assert ((robot.images.int() - hand.images.int()).abs().amax(dim=-1) > 16)[:, 0].float().mean() > 0.1
+
+
 def test_finished_copies_are_not_stepped_and_repeat_their_observation(env):
     env.reset([1, 2, 3])
     first = env.observe()

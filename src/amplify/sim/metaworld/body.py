@@ -66,11 +66,11 @@ class Drawing:
 
     def capsule(self, link: str, start: Point, end: Point, radius_m: float, colour: Colour = SKIN) -> None:
         """A rod with round ends, in metres of the link's frame."""
-        self._add(link, mujoco.mjtGeom.mjGEOM_CAPSULE, colour, fromto=[*start, *end], size=[radius_m, 0, 0])
+        self._add(link, mujoco.mjtGeom.mjGEOM_CAPSULE, colour, fromto=[*start, *end], size=[radius_m, 0.0, 0.0])
 
     def cylinder(self, link: str, start: Point, end: Point, radius_m: float, colour: Colour = SKIN) -> None:
         """A rod with flat ends, in metres of the link's frame."""
-        self._add(link, mujoco.mjtGeom.mjGEOM_CYLINDER, colour, fromto=[*start, *end], size=[radius_m, 0, 0])
+        self._add(link, mujoco.mjtGeom.mjGEOM_CYLINDER, colour, fromto=[*start, *end], size=[radius_m, 0.0, 0.0])
 
     def ellipsoid(self, link: str, centre: Point, radii_m: Point, colour: Colour = SKIN) -> None:
         """An ellipsoid along the axes of the link, in metres of its frame."""
