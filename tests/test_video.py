@@ -1,8 +1,9 @@
+import cv2
 import numpy as np
 import pytest
 
 from amplify.errors import DataError
-from amplify.video import count_frames, read_video, write_video
+from amplify.video import count_frames, read_image, read_video, write_video
 
 
 def clip(frames=12, height=48, width=64, seed=0):
@@ -97,3 +98,23 @@ def test_a_failed_write_leaves_nothing_and_the_old_file(tmp_path):
         write_video(tmp_path / "a.mp4", np.zeros((2, 20000, 0, 3), np.uint8), 20)
     assert (tmp_path / "a.mp4").read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_still_images_are_rgb(tmp_path, suffix):
+    picture = clip(frames=1)[0]
+    cv2.imwrite(str(tmp_path / f"a{suffix}"), picture[..., ::-1])
+    read = read_image(tmp_path / f"a{suffix}")
+    assert np.abs(read.astype(int) - picture).mean() < (1 if suffix == ".png" else 6)
+    cv2.imwrite(str(tmp_path / "grey.png"), picture[..., 0])
+    cv2.imwrite(str(tmp_path / "alpha.png"), np.dstack([picture, picture[..., 0]]))
+    assert read_image(tmp_path / "grey.png").shape == read_image(tmp_path / "alpha.png").shape == picture.shape
+
+
+def test_what_is_no_image_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"no such image.*b\.png"):
+        read_image(tmp_path / "b.png")
+    for content in (b"", b"not an image"):
+        (tmp_path / "c.png").write_bytes(content)
+        with pytest.raises(DataError, match=r"not an image.*c\.png"):
+            read_image(tmp_path / "c.png")

@@ -4,7 +4,9 @@ import logging
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import tyro
+from jaxtyping import UInt8
 
 logger = logging.getLogger(__name__)
 
@@ -47,21 +49,18 @@ def predict(
     from amplify.draw.framing import Framing
     from amplify.draw.futures import FILM_FPS, Panel, draw_futures, draw_futures_video
     from amplify.draw.layout import png
-    from amplify.errors import UsageError
+    from amplify.errors import AmplifyError, UsageError
     from amplify.evaluate.futures import Foresight
     from amplify.train.recipes import bundle_of
-    from amplify.video import read_image, read_video, write_video
+    from amplify.video import read_image, write_video
 
     if out.suffix.lower() not in SUFFIXES:
         raise UsageError(f"cannot write {out}", got=f"suffix {out.suffix!r}", allowed=" or ".join(SUFFIXES))
-    if frame is not None and frame < 0:
-        raise UsageError("no such frame", got=frame, allowed="0, 1, …")
-    views = [read_image(path) if frame is None else read_video(path, frame, 1)[0] for path in image]
+    views = [read_image(path) if frame is None else _frame(path, frame) for path in image]
     framings = [Framing.of(view, fit) for view in views]
     foresight = Foresight(bundle_of(bundle))
     futures = foresight.futures(views, framings, text, samples=samples, temperature=temperature, seed=seed, grid=grid)
-    closest = foresight.familiar(text)
-    known = len(closest) == 1 and closest[0] in foresight.info.instructions
+    known, closest = foresight.knows(text), foresight.closest(text)
     if not known and closest:
         logger.warning("%r was not asked for in training; the closest there: %s", text, ", ".join(map(repr, closest)))
 
@@ -69,12 +68,15 @@ def predict(
         Panel(tracks=future.tracks, caption=_caption(i, future.log_likelihood, greedy=future.greedy))
         for i, future in enumerate(futures)
     ]
-    out.parent.mkdir(parents=True, exist_ok=True)
     heading = f"“{text.strip()}”"
-    if out.suffix.lower() == ".png":
-        out.write_bytes(png(draw_futures(views, framings, panels, heading=heading)))
-    else:
-        write_video(out, draw_futures_video(views, framings, panels, heading=heading), FILM_FPS, gop=FILM_FPS)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.suffix.lower() == ".png":
+            out.write_bytes(png(draw_futures(views, framings, panels, heading=heading)))
+        else:
+            write_video(out, draw_futures_video(views, framings, panels, heading=heading), FILM_FPS, gop=FILM_FPS)
+    except OSError as error:
+        raise AmplifyError(f"cannot write {out}", got=error.strerror or error, remedy="choose another --out") from None
     return {
         "out": str(out),
         "instruction": text,
@@ -92,6 +94,17 @@ def predict(
             for future in futures
         ],
     }
+
+
+def _frame(path: Path, number: int) -> UInt8[np.ndarray, "h w 3"]:
+    from amplify.errors import UsageError
+    from amplify.video import count_frames, read_video
+
+    count = count_frames(path)
+    if number < 0 or 0 < count <= number:
+        allowed = f"0 … {count - 1}" if count else "0, 1, …"
+        raise UsageError(f"{path} has no such frame", got=number, allowed=allowed)
+    return read_video(path, number, 1)[0]
 
 
 def _caption(place: int, log_likelihood: float, *, greedy: bool) -> str:

@@ -1,7 +1,7 @@
 """Between an image of any shape and the square frame that a model sees."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -12,6 +12,8 @@ from torch import Tensor
 from amplify.draw.layout import Image
 from amplify.errors import pick
 
+FITS: dict[str, Callable[[int, int], int]] = {"crop": min, "pad": max}
+"""The square's side from the image's width and height: the middle of the image, or all of it."""
 SURROUND = 0.45
 """Brightness of what lies outside of the model's frame."""
 
@@ -23,23 +25,27 @@ class Framing:
     Args:
         width: Of the image.
         height: Of the image.
-        fit: "crop" sees the middle square, "pad" everything, with the edges repeated beside it.
+        fit: One of `FITS`; "crop" sees the middle square, "pad" everything, with the edges repeated beside it.
     """
 
     width: int
     height: int
-    fit: Literal["crop", "pad"]
+    fit: str
 
     @classmethod
-    def of(cls, image: Image, fit: Literal["crop", "pad"] = "crop") -> "Framing":
-        """The framing of an image of any size and aspect."""
-        pick(fit, {"crop": None, "pad": None}, kind="fit")
+    def of(cls, image: Image, fit: str = "crop") -> "Framing":
+        """The framing of an image of any size and aspect.
+
+        Raises:
+            UnknownNameError: No such fit.
+        """
+        pick(fit, FITS, kind="fit")
         return cls(width=image.shape[1], height=image.shape[0], fit=fit)
 
     @property
     def side(self) -> int:
         """Of the square."""
-        return min(self.height, self.width) if self.fit == "crop" else max(self.height, self.width)
+        return FITS[self.fit](self.width, self.height)
 
     @property
     def left_top(self) -> tuple[int, int]:

@@ -111,7 +111,7 @@ class Foresight:
         tokens, log_likelihood = self.model.sample(
             features, samples, torch_generator(seed, "predict"), temperature, greedy_first=True
         )
-        queries = uniform_grid(grid or self.info.grid or 10)
+        queries = uniform_grid((self.info.grid or 10) if grid is None else grid)
         window = self.model.decode(tokens, queries).map(lambda x: x[0])  # (samples, v, t, n, 2)
         kept = [framing.on_image(queries) for framing in framings]
         futures = [
@@ -126,17 +126,19 @@ class Foresight:
         ]
         return sorted(futures, key=lambda future: -future.log_likelihood)
 
-    def familiar(self, instruction: str, count: int = 3) -> tuple[str, ...]:
-        """The instructions of training that are closest to one in meaning; only itself if it is one of them."""
-        known = {_plain(known): known for known in self.info.instructions}
-        if _plain(instruction) in known:
-            return (known[_plain(instruction)],)
+    def knows(self, instruction: str) -> bool:
+        """Whether the instruction was one of those of training, whatever its capitals, spaces and full stop."""
+        return _plain(instruction) in map(_plain, self.info.instructions)
+
+    def closest(self, instruction: str, count: int = 3) -> tuple[str, ...]:
+        """The instructions of training that are closest to one in meaning, as the bundle's ears hear it."""
+        known = self.info.instructions
         if not known:
             return ()
-        embedded = self.text.encode([instruction, *self.info.instructions]).mean(dim=1)
+        embedded = self.text.encode([instruction, *known]).mean(dim=1)
         similarity = torch.cosine_similarity(embedded[:1], embedded[1:])
         order = similarity.argsort(descending=True, stable=True)[:count].tolist()
-        return tuple(self.info.instructions[i] for i in order)
+        return tuple(known[i] for i in order)
 
     def _features(self, images: Sequence[Image], framings: Sequence[Framing], instruction: str) -> Features:
         squares = [framing.square(image) for image, framing in zip(images, framings)]
