@@ -1,5 +1,6 @@
 """Arms of a study that end in success rates: their outcomes, tables, plots and comparisons."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,8 +79,8 @@ class Outcomes:
                     versus[theirs] = {
                         "difference": gap.mean,
                         "difference_ci95": [gap.low, gap.high],
-                        "ratio": ratio.mean,
-                        "ratio_ci95": [ratio.low, ratio.high],
+                        "ratio": _finite(ratio.mean),
+                        "ratio_ci95": [_finite(ratio.low), _finite(ratio.high)],
                     }
             shown[condition] = {"success": table, f"{ours} against": versus}
         return shown
@@ -129,6 +130,11 @@ class Outcomes:
         tasks = sorted({task for row in table.values() for task in row["tasks"]})
         rows = [[task, *[success_cell(row["tasks"].get(task)) for row in table.values()]] for task in tasks]
         return Table(header=["task", *table], rows=rows, caption=f"By task: {condition}.")
+
+
+def _finite(value: float) -> float | None:
+    """JSON knows neither infinity nor NaN: a ratio to nothing is null."""
+    return value if math.isfinite(value) else None
 
 
 def success_cell(row: Mapping[str, Any] | None) -> str | None:

@@ -30,8 +30,9 @@ def compute(goals: Sequence[Cell], store: Store, *, workers: int | None = None) 
             Node(cell.key, partial(_finish, cell, store.root), tuple(n.key for n in cell.needs if n.key in keys))
             for cell in waiting
         ]
-        for _ in run_graph(nodes, workers=workers, label="cells"):
-            pass
+        if nodes:
+            for _ in run_graph(nodes, workers=workers, label="cells"):
+                pass
 
 
 def _unfinished(goals: Sequence[Cell], store: Store) -> list[Cell]:
@@ -61,7 +62,7 @@ def seconds_of(goals: Sequence[Cell], store: Store) -> dict[str, dict[str, float
     rows: dict[str, dict[str, float]] = {}
     for cell in closure(goals):
         if store.has(cell.key):
-            row = rows.setdefault(cell.kind, {"cells": 0, "wall": 0.0, "cpu": 0.0})
+            row = rows.setdefault(cell.kind, {"cells": 0.0, "wall": 0.0, "cpu": 0.0})
             spent = store.seconds(cell.key)
             row["cells"] += 1
             row["wall"] += spent["wall"]

@@ -105,7 +105,6 @@ def run_study(study: Study, out: Path, *, workers: int | None = None) -> dict[st
         "verdict": verdict,
         "budget": study.config.budget,
         "seed": study.config.seed,
-        "figures": evidence.figures,
         "cpu_minutes_of_all_cells": sum(row["cpu"] for row in spent.values()) / 60,
         "wall_minutes_of_this_call": watch.seconds()["wall"] / 60,
     }
