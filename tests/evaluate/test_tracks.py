@@ -1,9 +1,20 @@
+import json
+
 import pytest
 import torch
 
 from amplify.data.windows import Source, WindowSet
-from amplify.evaluate.tracks import evaluate_tracks, tracker_agreement
+from amplify.errors import UnknownNameError, UsageError
+from amplify.evaluate.tracks import (
+    difference,
+    evaluate_tracks,
+    interval,
+    ratio,
+    score_predictors,
+    tracker_agreement,
+)
 from amplify.metrics.tracks import no_motion, track_metrics
+from amplify.types import TrackWindow
 from train import moving
 from train.test_recipes import data, motion
 
@@ -42,3 +53,76 @@ def test_a_tracker_agrees_with_itself(trained):
     assert scores["moving"]["error_px"] == 0
     assert scores["moving"]["delta_avg"] == 1
     assert torch.tensor(scores["all"]["mse"]) == 0
+
+
+class Drifts:
+    """Predicts the toy's motion, scaled by a factor."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def predict(self, features, queries, *, generator=None):
+        speed = self.factor * (0.02 + features.vision.mean(dim=(1, 2, 3)) * 255 / 2000)
+        right = torch.stack((speed, torch.zeros_like(speed)), dim=-1)[:, None, None, None]
+        points = queries[:, :, None] + torch.arange(moving.HORIZON)[:, None, None] * right
+        visible = torch.ones(points.shape[:-1], dtype=torch.bool)
+        return TrackWindow(points=points, visible=visible, valid=visible[..., 0])
+
+
+def score(videos, **predictors):
+    return score_predictors(
+        predictors,
+        videos,
+        truth=moving.TRACKS,
+        features=moving.FEATURES,
+        text=moving.TEXT,
+        horizon=moving.HORIZON,
+    )
+
+
+@pytest.fixture
+def scores(tmp_path):
+    return score(moving.write(tmp_path / "videos", actions=False), exact=Drifts(1.0), half=Drifts(0.5))
+
+
+def test_any_predictors_beside_the_references(scores):
+    moving_scores = scores["moving"]
+    assert list(moving_scores) == ["exact", "half", "no_motion", "constant_velocity"]
+    assert moving_scores["exact"]["error_px"] < 0.05 * moving_scores["no_motion"]["error_px"]
+    assert moving_scores["half"]["error_px"] == pytest.approx(0.5 * moving_scores["no_motion"]["error_px"], rel=0.05)
+    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+
+
+def test_instructions_and_episodes_add_up_to_the_whole(scores):
+    assert set(scores["instructions"]) == {"open", "shut it"}
+    assert [e["episode"] for e in scores["episodes"]] == [0, 1, 2]
+    parts = [*scores["instructions"].values()]
+    assert sum(part["windows"] for part in parts) == scores["windows"] == 3 * moving.LENGTH
+    for kind in ("moving", "all"):
+        whole = scores[kind]["half"]
+        for rows in (
+            [part[kind]["half"] for part in parts],
+            [episode[kind]["half"] for episode in scores["episodes"]],
+        ):
+            assert sum(row["count"] for row in rows) == whole["count"]
+            for figure in ("error_px", "mse", "delta_auc", "pixel_accuracy"):
+                assert sum(row["count"] * row[figure] for row in rows) / whole["count"] == pytest.approx(whole[figure])
+
+
+def test_intervals_over_episodes(scores):
+    alone = interval(scores, "no_motion")
+    assert alone.mean == pytest.approx(scores["moving"]["no_motion"]["error_px"])
+    assert alone.low < alone.mean < alone.high  # brighter videos move faster
+    against = ratio(scores, "half", "no_motion")
+    assert against.high - against.low < 0.05  # half of it in every episode
+    assert against.mean == pytest.approx(0.5, abs=0.03)
+    less = difference(scores, "half", "no_motion", figure="mse", kind="all")
+    assert less.low <= less.mean <= less.high < 0
+    assert difference(scores, "half", "half").high == 0
+    with pytest.raises(UnknownNameError, match="predictor"):
+        interval(scores, "hafl")
+
+
+def test_names_of_references_are_taken(tmp_path):
+    with pytest.raises(UsageError, match="reference"):
+        score(tmp_path, no_motion=Drifts(1.0))

@@ -1,7 +1,14 @@
 import pytest
 import torch
 
-from amplify.baselines import BehaviourCloning
+from amplify.baselines import (
+    BehaviourCloning,
+    TrackDiffusion,
+    TrackDiffusionConfig,
+    TrackGuidedPolicy,
+    TrackTransformer,
+    TrackTransformerConfig,
+)
 from amplify.forward import ForwardConfig, ForwardDynamics
 from amplify.inverse import InverseConfig, InverseDynamics
 from amplify.tokens import MotionTokenizer, TokenizerConfig
@@ -27,6 +34,13 @@ def models():
         ),
         "inverse": InverseDynamics(inverse, code_width=tokenizer.embedding_width(inverse.motion), tokens=15, **acting),
         "behaviour_cloning": BehaviourCloning(inverse, text_width=5, **acting),
+        "track_transformer": TrackTransformer(
+            TrackTransformerConfig.quickstart(layers=1, **SMALL), steps=15, text_width=5, **SIZES
+        ),
+        "track_diffusion": TrackDiffusion(
+            TrackDiffusionConfig.quickstart(layers=1, **SMALL), steps=15, text_width=5, **SIZES
+        ),
+        "track_policy": TrackGuidedPolicy(inverse, points=4, steps=15, text_width=5, **acting),
     }
 
 

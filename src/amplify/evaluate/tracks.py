@@ -185,7 +185,7 @@ def _resampled(
 
     def statistic(drawn: np.ndarray) -> np.ndarray:
         numbers = drawn.astype(int)
-        return compare(totals[:, numbers].sum(axis=-1) / counts[:, numbers].sum(axis=-1))
+        return np.asarray(compare(totals[:, numbers].sum(axis=-1) / counts[:, numbers].sum(axis=-1)))
 
     every = np.arange(len(scores["episodes"]), dtype=float)
     return bootstrap(every, generator=rng.numpy_generator(seed, "episodes"), statistic=statistic)
