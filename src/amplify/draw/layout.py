@@ -129,7 +129,9 @@ def sheet(
 
 def png(image: Image) -> bytes:
     """The image as a PNG file."""
-    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+    # OpenCV's own choice favours speed: files twice as large.
+    effort = [cv2.IMWRITE_PNG_COMPRESSION, 6, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT]
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), effort)[1].tobytes()
 
 
 _CORNERS = ("top left", "top right", "bottom left", "bottom right")
