@@ -35,3 +35,14 @@ def test_dropout_acts_in_training_only():
     assert not torch.equal(block(x), block(x))
     block.eval()
     assert torch.equal(block(x), block(x))
+
+
+def test_the_last_positions_alone_are_what_they_are_among_all():
+    torch.manual_seed(0)
+    trunk, x = Transformer(32, layers=2, heads=4).eval(), torch.randn(2, 9, 32)
+    for mask in (None, prefix_causal(4, 5)):
+        whole = trunk(x, mask)
+        torch.testing.assert_close(trunk(x, mask, last=5), whole[:, 4:], rtol=0, atol=1e-5)
+    cache = trunk.new_cache(2, 9)
+    trunk(x[:, :5], prefix_causal(4, 1), cache, last=1)
+    torch.testing.assert_close(trunk(x[:, 5:6], None, cache, last=1), whole[:, 5:6], rtol=0, atol=1e-5)

@@ -113,7 +113,7 @@ class ForwardDynamics(nn.Module):
         string = torch.cat((start, before), dim=1) + self.token_positions
         x = self.dropout(torch.cat((condition, string), dim=1))
         mask = prefix_causal(condition.shape[1], self.tokens, x.device)
-        return self.classifier(self.trunk(x, mask)[:, condition.shape[1] :])
+        return self.classifier(self.trunk(x, mask, last=self.tokens))
 
     def loss(
         self, features: Features, tokens: MotionTokens, valid: Bool[Tensor, "b k"] | None = None
@@ -174,7 +174,7 @@ class ForwardDynamics(nn.Module):
         mask: Tensor | None = prefix_causal(prefix, 1, x.device)
         chosen: list[Int[Tensor, " b"]] = []
         while True:
-            last = self.trunk(x, mask, seen)[:, -1]
+            last = self.trunk(x, mask, seen, last=1)[:, -1]
             chosen.append(next_token(self.classifier(last), generator=generator, temperature=temperature, top_k=top_k))
             step = len(chosen)
             if step == self.tokens:

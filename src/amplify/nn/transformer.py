@@ -38,9 +38,22 @@ class Block(nn.Module):
         context: Float[Tensor, "b c w"] | None = None,
         mask: Bool[Tensor, "m keys"] | None = None,
         cache: LayerCache | None = None,
-    ) -> Float[Tensor, "b m w"]:
-        """The stream after one block; it attends to itself where no context is given."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), context, mask, cache))
+        last: int | None = None,
+    ) -> Float[Tensor, "b kept w"]:
+        """The stream after one block; it attends to itself where no context is given.
+
+        Args:
+            x: The stream.
+            context: Where it looks; at itself by default.
+            mask: True where a query may look at a key.
+            cache: Earlier positions that are seen as well.
+            last: Only so many positions at the end are wanted; the others are seen, but cost no query and no MLP.
+        """
+        normal = self.attention_norm(x)
+        if last is not None and last < x.shape[1]:
+            context = normal if context is None else context
+            x, normal, mask = x[:, -last:], normal[:, -last:], None if mask is None else mask[-last:]
+        x = x + self.dropout(self.attention(normal, context, mask, cache))
         return x + self.dropout(self.narrow(gelu(self.widen(self.mlp_norm(x)))))
 
 
@@ -70,16 +83,19 @@ class Transformer(nn.Module):
         x: Float[Tensor, "b m w"],
         mask: Bool[Tensor, "m keys"] | None = None,
         cache: list[LayerCache] | None = None,
-    ) -> Float[Tensor, "b m w"]:
+        last: int | None = None,
+    ) -> Float[Tensor, "b kept w"]:
         """The normalised stream after all blocks.
 
         Args:
             x: Embedded positions.
             mask: True where a query may look at a key.
             cache: Earlier positions, from `new_cache`; ``x`` is appended to it.
+            last: Only so many positions at the end are wanted: the last block is spared the others.
         """
         for i, block in enumerate(self.blocks):
-            x = block(x, None, mask, None if cache is None else cache[i])
+            wanted = last if i == len(self.blocks) - 1 else None
+            x = block(x, None, mask, None if cache is None else cache[i], wanted)
         return self.norm(x)
 
 

@@ -16,6 +16,7 @@ from amplify.nn.fsq import FSQ
 from amplify.tokens import local_window
 from amplify.tokens.decoder import TokenDecoder
 from amplify.tokens.encoder import TokenEncoder
+from amplify.tokens.likelihood import surprise_and_mean
 from amplify.tokens.weights import agreement, choose_points, known_steps, known_velocities, moving_points
 from amplify.types import MotionTokens, TrackWindow
 
@@ -184,21 +185,24 @@ class MotionTokenizer(nn.Module):
         return self.quantiser.codes(tokens.indices)
 
     @torch.no_grad()
-    def embed(self, tokens: MotionTokens, kind: Literal["codes", "steps"]) -> Float[Tensor, "*b k e"]:
+    def embed(self, tokens: MotionTokens, kind: Literal["codes", "steps", "none"]) -> Float[Tensor, "*b k e"]:
         """Tokens as inverse dynamics sees them.
 
         Args:
             tokens: (*b, k).
-            kind: "codes" are the FSQ vectors; "steps" are the decoder's states, in which similar motions are close.
+            kind: "codes" are the FSQ vectors; "steps" are the decoder's states, in which similar motions are close;
+                "none" are zeros.
         """
         codes = self.codes(tokens)
+        if kind == "none":
+            return torch.zeros_like(codes)
         if kind == "codes":
             return codes
         return self.decoder(codes.reshape(-1, *codes.shape[-2:])).reshape(*codes.shape[:-1], -1)
 
-    def embedding_width(self, kind: Literal["codes", "steps"]) -> int:
+    def embedding_width(self, kind: Literal["codes", "steps", "none"]) -> int:
         """Channels of `embed`."""
-        return len(self.config.levels) if kind == "codes" else self.config.width
+        return self.config.width if kind == "steps" else len(self.config.levels)
 
     @torch.no_grad()
     def decode(
@@ -256,13 +260,13 @@ class MotionTokenizer(nn.Module):
         weight = weight * self.view_weights[:, None, None]
         weight = weight / weight.sum().clamp_min(1e-6)
 
-        log_p = self.decoder.logits(self.decoder(codes), queries).float().log_softmax(dim=-1)
+        logits = self.decoder.logits(self.decoder(codes), queries).float()
         target = local_window.classes(velocities_px, config.window)
-        cross_entropy = -(weight * log_p.gather(-1, target[..., None])[..., 0]).sum()
+        surprise, expected_px = surprise_and_mean(logits, target, self.offsets_px)
+        cross_entropy = (weight * surprise).sum()
         logs: dict[str, float | Tensor] = {"cross_entropy": cross_entropy.detach()}
         loss = cross_entropy
         if config.regression_weight:
-            expected_px = log_p.exp() @ self.offsets_px
             distance = smooth_l1_loss(expected_px, velocities_px, reduction="none").sum(dim=-1)
             regression = (weight * distance).sum()
             loss = loss + config.regression_weight * regression

@@ -1,0 +1,40 @@
+import torch
+
+from amplify.tokens.likelihood import surprise_and_mean
+from amplify.tokens.local_window import offsets_px
+
+
+def plain(logits, target, offsets):
+    log_p = logits.log_softmax(dim=-1)
+    return -log_p.gather(-1, target[..., None])[..., 0], log_p.exp() @ offsets
+
+
+def test_figures_and_gradients_are_those_of_the_plain_formula():
+    generator = torch.Generator().manual_seed(0)
+    logits = (torch.randn(2, 3, 5, 25, generator=generator, dtype=torch.float64) * 4).requires_grad_()
+    target = torch.randint(25, (2, 3, 5), generator=generator)
+    upstream = torch.randn(2, 3, 5, generator=generator).double(), torch.randn(2, 3, 5, 2, generator=generator).double()
+    results = []
+    for function in (plain, surprise_and_mean):
+        surprise, mean = function(logits, target, offsets_px(5).double())
+        (gradient,) = torch.autograd.grad((surprise * upstream[0]).sum() + (mean * upstream[1]).sum(), logits)
+        results.append((surprise, mean, gradient))
+    for one, other in zip(*results):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_class_that_is_all_but_impossible_keeps_a_finite_surprise():
+    logits = torch.zeros(1, 9)
+    logits[0, 0] = -1000.0
+    surprise, _ = surprise_and_mean(logits, torch.zeros(1, dtype=torch.long), offsets_px(3))
+    assert surprise.item() > 999
+
+
+def test_one_of_the_two_may_go_unused():
+    logits = torch.randn(4, 9, requires_grad=True)
+    target = torch.arange(4)
+    surprise, mean = surprise_and_mean(logits, target, offsets_px(3))
+    (alone,) = torch.autograd.grad(surprise.sum(), logits, retain_graph=True)
+    torch.testing.assert_close(alone, torch.autograd.grad(plain(logits, target, offsets_px(3))[0].sum(), logits)[0])
+    (alone,) = torch.autograd.grad(mean.sum(), logits)
+    torch.testing.assert_close(alone, torch.autograd.grad(plain(logits, target, offsets_px(3))[1].sum(), logits)[0])
