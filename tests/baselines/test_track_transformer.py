@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from amplify.baselines import TrackTransformer, TrackTransformerConfig
+from amplify.baselines.points import paths_px
 from amplify.metrics.tracks import no_motion, track_metrics
 from amplify.protocols import TrackPredictor
 from baselines.windows import SIZES, make_windows, train
@@ -56,6 +57,22 @@ def test_the_loss_ignores_what_is_unknown():
         for p in (points, tracks.points)
     ]
     assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(
+    ("loss", "of_error"),
+    [
+        ("mse", lambda e: e.square().sum(-1)),
+        ("euclidean", lambda e: e.norm(dim=-1)),
+        ("smooth_l1", lambda e: torch.where(e.abs() < 1, e.square() / 2, e.abs() - 0.5).sum(-1)),
+    ],
+)
+def test_the_loss_is_a_distance_in_pixels(loss, of_error):
+    model, (features, tracks) = make_model(loss=loss, points=36), make_windows()
+    error_px = paths_px(tracks.points)  # an untrained model predicts no motion, and all points are chosen
+    value, logs = model.loss(features, tracks)
+    assert value.item() == pytest.approx(of_error(error_px).mean().item(), rel=1e-3)
+    assert logs["error_px"].item() == pytest.approx(error_px.norm(dim=-1).mean().item(), rel=1e-4)
 
 
 def test_points_are_drawn_by_the_generator():

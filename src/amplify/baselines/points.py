@@ -4,7 +4,6 @@ AMPLIFY squeezes a window of motion into a few tokens; ATM and Track2Act keep on
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -33,9 +32,7 @@ class PointsConfig(Config):
         heads: Attention heads.
         dropout: Residual dropout.
         points: Points a view that are learned from and predicted together; ATM's are 32. Training draws them anew for
-            every window.
-        moving_share: "half" draws half of a window's points from those that move, as the tokenizer does; "any" draws
-            without looking.
+            every window, half of them from those that move, as the tokenizer does.
         moving_px: Path length above which a point counts as moving, pixels of a 128×128 frame.
         agreement_px: The tracker's error below which a step is trusted, pixels of a 128×128 frame.
         disagreement_weight: Loss weight of steps that are not.
@@ -46,7 +43,6 @@ class PointsConfig(Config):
     heads: int = Field(default=8, ge=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     points: int = Field(default=32, ge=1)
-    moving_share: str = "half"
     among: bool = True
     moving_px: float = Field(default=1.0, ge=0)
     agreement_px: float = Field(default=1.0, gt=0)
@@ -93,8 +89,6 @@ def choose_paths(window: TrackWindow, config: PointsConfig, generator: torch.Gen
         generator: Draws them.
     """
     moving = moving_points(window, config.moving_px)
-    if config.moving_share == "any":
-        moving = torch.zeros_like(moving)
     chosen = choose_points(moving, min(config.points, moving.shape[-1]), generator)  # (b, v, n)
     over_time = chosen[:, :, None].expand(-1, -1, window.points.shape[2], -1)
     points = window.points.gather(-2, over_time[..., None].expand(*over_time.shape, 2))
@@ -185,14 +179,3 @@ class PointTrunk(nn.Module):
             mask[:, : condition.shape[1]] = True
         seen = self.transformer(x, mask)[:, condition.shape[1] :]
         return seen.view(points.shape)
-
-
-def sizes_of(vision_width: int, patches: int, views: int, text_width: int, steps: int) -> dict[str, Any]:
-    """The dimensions that a bundle stores for such a model."""
-    return {
-        "vision_width": vision_width,
-        "patches": patches,
-        "views": views,
-        "text_width": text_width,
-        "steps": steps,
-    }
