@@ -68,8 +68,8 @@ def test_a_picture_of_several_futures(bundle, here, capsys, caplog):
     assert summary["out"] == "motion.png"
     assert summary["seen_in_training"]
     assert not caplog.records
-    assert [len(future["tokens"]) for future in summary["futures"]] == [15] * 3
-    values = [future["log_likelihood"] for future in summary["futures"]]
+    assert [len(future["tokens"]) for future in summary["futures"].values()] == [15] * 3
+    values = [future["log_likelihood"] for future in summary["futures"].values()]
     assert values == sorted(values, reverse=True)
     picture = cv2.imread("motion.png")
     assert picture is not None

@@ -60,13 +60,14 @@ def predict(
     framings = [Framing.of(view, fit) for view in views]
     foresight = Foresight(bundle_of(bundle))
     futures = foresight.futures(views, framings, text, samples=samples, temperature=temperature, seed=seed, grid=grid)
-    known, closest = foresight.knows(text), foresight.closest(text)
-    if not known and closest:
+    known = foresight.knows(text)
+    closest = () if known else foresight.closest(text)
+    if closest:
         logger.warning("%r was not asked for in training; the closest there: %s", text, ", ".join(map(repr, closest)))
 
     panels = [
-        Panel(tracks=future.tracks, caption=_caption(i, future.log_likelihood, greedy=future.greedy))
-        for i, future in enumerate(futures)
+        Panel(tracks=future.tracks, caption=_caption(place, future.log_likelihood, greedy=future.greedy))
+        for place, future in enumerate(futures, start=1)
     ]
     heading = f"“{text.strip()}”"
     try:
@@ -83,16 +84,16 @@ def predict(
         "seen_in_training": known,
         "closest_instructions": list(closest),
         "fit": fit,
-        "futures": [
-            {
+        "futures": {
+            str(place): {
                 "tokens": list(future.tokens),
                 "log_likelihood": future.log_likelihood,
                 "greedy": future.greedy,
                 "moving_path_px": future.path_px,
                 "moving_share": future.moving_share,
             }
-            for future in futures
-        ],
+            for place, future in enumerate(futures, start=1)
+        },
     }
 
 
@@ -108,4 +109,4 @@ def _frame(path: Path, number: int) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _caption(place: int, log_likelihood: float, *, greedy: bool) -> str:
-    return f"{place + 1}   log p {log_likelihood:.1f}".replace("-", "−") + ("   greedy" if greedy else "")
+    return f"{place}   log p {log_likelihood:.1f}".replace("-", "−") + ("   greedy" if greedy else "")

@@ -161,7 +161,7 @@ def _future(
         greedy=greedy,
         tracks=tuple(window.points[view][:, keep] for view, keep in enumerate(kept)),
         path_px=float(lengths[moving].mean()) if moving.any() else 0.0,
-        moving_share=float(moving.float().mean()),
+        moving_share=int(moving.sum()) / len(moving),
     )
 
 
