@@ -45,6 +45,7 @@ def colourful(picture):
 
 def test_small_images_are_enlarged_and_large_ones_keep_their_size():
     assert drawn(grey(64, 64)).shape[1] == PANEL_PX
+    assert drawn(grey(900, 300)).shape[1] == PANEL_PX
     assert drawn(grey(600, 900)).shape[1] == 900
     many = drawn(grey(600, 2000), futures=3)
     assert abs(many.shape[1] - WIDEST_PX) < 40

@@ -14,7 +14,7 @@ from amplify.draw.tracks import draw_tracks
 from amplify.errors import UsageError
 
 PANEL_PX = 480
-"""Smaller images are enlarged to this height, so that tracks and labels can be read."""
+"""Images whose shorter side is below this are enlarged to it, so that tracks and labels can be read."""
 WIDEST_PX = 4096
 """Of a picture of all panels; beyond, they shrink."""
 WIDEST_FILM_PX = 1280
@@ -29,7 +29,7 @@ class Panel:
     """One future.
 
     Args:
-        tracks: For each view the moving and resting points, normalised in the view's square frame.
+        tracks: For each view the points' positions in order of time, normalised in the view's square frame.
         caption: One line.
     """
 
@@ -91,7 +91,8 @@ class _Stage:
             raise UsageError("a picture of futures needs at least one", got=0)
         self.heading, self.captions = heading, [future.caption for future in futures]
         self.columns = _columns(len(futures))
-        height = max(PANEL_PX, views[0].shape[0])
+        high, across = views[0].shape[:2]
+        height = high * max(1.0, PANEL_PX / min(high, across))
         wide = self.columns * sum(view.shape[1] * height / view.shape[0] for view in views)
         height *= min(1.0, widest_px / wide)
         factors = [height / view.shape[0] for view in views]
