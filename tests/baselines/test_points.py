@@ -25,11 +25,13 @@ def test_path_is_the_displacement_from_the_query_frame_in_pixels():
 
 @pytest.mark.parametrize("count", [1, 5, 32, 36, 100])
 def test_groups_hold_every_point_once(count):
-    groups = groups_of(count, 32)
+    config = PointsConfig(points=32)
+    groups = groups_of(count, config)
     assert torch.cat(groups).sort().values.tolist() == list(range(count))
     assert max(map(len, groups)) - min(map(len, groups)) <= 1
-    assert all(torch.equal(a, b) for a, b in zip(groups, groups_of(count, 32)))
+    assert all(torch.equal(a, b) for a, b in zip(groups, groups_of(count, config)))
     assert len(groups) == max(1, round(count / 32))
+    assert len(groups_of(count, PointsConfig(points=32, points_attend=False))) == 1
 
 
 def test_half_of_the_points_move():

@@ -41,6 +41,16 @@ def test_predicts_any_points_from_features_alone():
     assert not torch.allclose(predicted.points, model.predict(other, queries).points)
 
 
+@pytest.mark.parametrize("attend", [True, False])
+def test_whether_the_company_of_a_point_matters(attend):
+    model, (features, tracks) = make_model(points=36, points_attend=attend).eval(), make_windows()
+    with torch.no_grad():
+        model.out.weight.normal_()
+    queries = tracks.points[:, :, 0]
+    alone, together = model.predict(features, queries[:, :, :1]), model.predict(features, queries)
+    assert torch.allclose(alone.points, together.points[..., :1, :], atol=1e-4) != attend
+
+
 def test_an_untrained_model_predicts_no_motion():
     model, (features, tracks) = make_model(), make_windows()
     assert torch.equal(model.predict(features, tracks.points[:, :, 0]).points, no_motion(tracks).points)

@@ -155,7 +155,7 @@ class TrackDiffusion(nn.Module):
         condition = self.trunk.condition(features)
         path = queries.new_empty(*queries.shape[:3], self.steps, 2)
         fixed = rng.torch_generator(0, "track-diffusion", device=queries.device)
-        for group in groups_of(queries.shape[2], self.config.points):
+        for group in groups_of(queries.shape[2], self.config):
             part = queries[:, :, group]
             shape = (*part.shape[:3], self.steps, 2)
             if generator is None:

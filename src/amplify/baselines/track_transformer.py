@@ -141,7 +141,7 @@ class TrackTransformer(nn.Module):
         queries = queries.expand(len(features.vision), -1, -1, -1)
         condition = self.trunk.condition(features)
         path_px = queries.new_empty(*queries.shape[:3], self.steps, 2)
-        for group in groups_of(queries.shape[2], self.config.points):
+        for group in groups_of(queries.shape[2], self.config):
             path_px[:, :, group] = self._path_px(condition, queries[:, :, group])
         return tracks_from_paths(queries, path_px)
 
