@@ -17,7 +17,8 @@ from amplify.tokens import local_window
 from amplify.tokens.decoder import TokenDecoder
 from amplify.tokens.encoder import TokenEncoder
 from amplify.tokens.likelihood import surprise_and_mean
-from amplify.tokens.weights import agreement, choose_points, known_steps, known_velocities, moving_points
+from amplify.tokens.targets import MotionTargets, motion_targets
+from amplify.tokens.weights import known_steps, known_velocities
 from amplify.types import MotionTokens, TrackWindow
 
 
@@ -44,6 +45,8 @@ class TokenizerConfig(Config):
         moving_px: Path length above which a point counts as moving, pixels of a 128×128 frame.
         centre_bias: First logit of the class "does not move".
         regression_weight: Weight of the smooth L1 distance between expected and true displacement in pixels.
+        path_weight: Weight of the same distance between the summed expected displacements and the true position,
+            relative to the query frame: small errors of one sign add up along a path.
         agreement_px: The tracker's error below which a step is trusted, pixels of a 128×128 frame.
         disagreement_weight: Loss weight of steps that are not.
         view_weights: Loss weight of each view; equal where empty.
@@ -66,6 +69,7 @@ class TokenizerConfig(Config):
     moving_px: float = Field(default=1.0, ge=0)
     centre_bias: float = 0.0
     regression_weight: float = Field(default=0.0, ge=0)
+    path_weight: float = Field(default=0.0, ge=0)
     agreement_px: float = Field(default=1.0, gt=0)
     disagreement_weight: float = Field(default=0.1, ge=0)
     view_weights: tuple[float, ...] = ()
@@ -100,9 +104,10 @@ class TokenizerConfig(Config):
             "heads": 4,
             "decoder_hidden": 256,
             "code_in_query": True,
-            "subset_points": 16,
+            "subset_points": 8,
             "centre_bias": 5.0,
             "regression_weight": 1.0,
+            "path_weight": 0.2,
         }
         return cls(**{**small, **changes})
 
@@ -233,6 +238,17 @@ class MotionTokenizer(nn.Module):
         everywhere = torch.ones(points.shape[:-1], dtype=torch.bool, device=points.device)
         return TrackWindow(points=points, visible=everywhere, valid=everywhere[..., 0])
 
+    def _targets(self, window: TrackWindow, generator: torch.Generator | None) -> MotionTargets:
+        return motion_targets(
+            window,
+            subset_points=self.config.subset_points,
+            moving_px=self.config.moving_px,
+            agreement_px=self.config.agreement_px,
+            disagreement_weight=self.config.disagreement_weight,
+            view_weights=self.view_weights,
+            generator=generator,
+        )
+
     def loss(
         self, window: TrackWindow, *, generator: torch.Generator | None = None
     ) -> tuple[Tensor, dict[str, float | Tensor]]:
@@ -243,37 +259,34 @@ class MotionTokenizer(nn.Module):
             generator: Draws the points that count.
 
         Returns:
-            A scalar, and figures to log: ``cross_entropy``, ``regression`` (pixels), ``clipped_share`` (of the known
-            steps that count) and ``codes_used`` (distinct codes in the batch).
+            A scalar, and figures to log: ``cross_entropy``, ``regression`` and ``path`` (pixels), ``clipped_share``
+            (of the known steps that count) and ``codes_used`` (distinct codes in the batch).
         """
         config = self.config
         codes = self._quantised(window)
-        velocities_px = local_window.velocities_to_pixels(known_velocities(window))
-        weight = known_steps(window) * agreement(window, config.agreement_px, config.disagreement_weight)
-        queries = window.points[:, :, 0]
-        if 0 < config.subset_points < config.points:
-            chosen = choose_points(moving_points(window, config.moving_px), config.subset_points, generator)
-            over_steps = chosen[:, :, None].expand(-1, -1, config.steps, -1)
-            weight = weight.gather(-1, over_steps)
-            velocities_px = velocities_px.gather(-2, over_steps[..., None].expand(*over_steps.shape, 2))
-            queries = queries.gather(-2, chosen[..., None].expand(*chosen.shape, 2))
-        weight = weight * self.view_weights[:, None, None]
-        weight = weight / weight.sum().clamp_min(1e-6)
-
-        logits = self.decoder.logits(self.decoder(codes), queries).float()
-        target = local_window.classes(velocities_px, config.window)
+        targets = self._targets(window, generator)
+        weight = targets.velocity_weight
+        logits = self.decoder.logits(self.decoder(codes), targets.queries).float()
+        target = local_window.classes(targets.velocities_px, config.window)
         surprise, expected_px = surprise_and_mean(logits, target, self.offsets_px)
         cross_entropy = (weight * surprise).sum()
         logs: dict[str, float | Tensor] = {"cross_entropy": cross_entropy.detach()}
         loss = cross_entropy
         if config.regression_weight:
-            distance = smooth_l1_loss(expected_px, velocities_px, reduction="none").sum(dim=-1)
-            regression = (weight * distance).sum()
+            regression = _distance(expected_px, targets.velocities_px, weight)
             loss = loss + config.regression_weight * regression
             logs["regression"] = regression.detach()
-        logs["clipped_share"] = (weight * local_window.clipped(velocities_px, config.window)).sum()
+        if config.path_weight:
+            path = _distance(expected_px.cumsum(dim=2), targets.path_px, targets.path_weight)
+            loss = loss + config.path_weight * path
+            logs["path"] = path.detach()
+        logs["clipped_share"] = (weight * local_window.clipped(targets.velocities_px, config.window)).sum()
         logs["codes_used"] = float(self.quantiser.indices(codes.detach()).unique().numel())
         return loss, logs
+
+
+def _distance(px: Tensor, target_px: Tensor, weight: Tensor) -> Tensor:
+    return (weight * smooth_l1_loss(px, target_px, reduction="none").sum(dim=-1)).sum()
 
 
 def _argmax(logits: Tensor, offsets_px: Tensor) -> Tensor:

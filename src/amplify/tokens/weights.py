@@ -14,6 +14,12 @@ def known_steps(window: TrackWindow) -> Bool[Tensor, "*b v t n"]:
     return seen[..., 1:, :] & seen[..., :-1, :]
 
 
+def known_positions(window: TrackWindow) -> Bool[Tensor, "*b v t n"]:
+    """Frames after the query frame at which the way from the query is known: both ends are valid and visible."""
+    seen = window.visible & window.valid[..., None]
+    return seen[..., 1:, :] & seen[..., :1, :]
+
+
 def known_velocities(window: TrackWindow) -> Float[Tensor, "*b v t n 2"]:
     """Normalised displacement per step, zero where it is not known."""
     return torch.where(known_steps(window)[..., None], window.velocities, 0.0)
