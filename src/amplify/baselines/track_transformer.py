@@ -41,8 +41,12 @@ class TrackTransformerConfig(PointsConfig):
 
     @classmethod
     def quickstart(cls, **changes: Any) -> "TrackTransformerConfig":
-        """About a million parameters, as large as the quick-start's forward dynamics: 3 layers, width 128."""
-        return cls(**{"width": 128, "layers": 3, "heads": 4, **changes})
+        """About 0.85 million parameters: 3 layers, width 128, and points that do not see each other.
+
+        Train it at a learning rate of 3e-3: 900 steps of 64 windows take 100 seconds of one core.
+        """
+        small = {"width": 128, "layers": 3, "heads": 4, "points": 16, "points_attend": False}
+        return cls(**{**small, **changes})
 
 
 def _euclidean(error_px: Tensor) -> Tensor:
