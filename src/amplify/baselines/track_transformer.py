@@ -43,7 +43,8 @@ class TrackTransformerConfig(PointsConfig):
     def quickstart(cls, **changes: Any) -> "TrackTransformerConfig":
         """About 0.85 million parameters: 3 layers, width 128, and points that do not see each other.
 
-        Train it at a learning rate of 3e-3: 900 steps of 64 windows take 100 seconds of one core.
+        At a learning rate of 3e-3, from ground-truth tracks of 240 Meta-World videos, moving points of held-out videos
+        were off by 3.65 px after 900 steps of 64 windows (101 seconds of one core) and 3.28 px after 1,900 (218 s).
         """
         small = {"width": 128, "layers": 3, "heads": 4, "points": 16, "points_attend": False}
         return cls(**{**small, **changes})
