@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from amplify.errors import UsageError
 from amplify.forward import ForwardConfig, ForwardDynamics
 from amplify.types import Features, MotionTokens
 
@@ -25,16 +26,20 @@ def make_batch(batch=4, seed=0) -> tuple[Features, MotionTokens]:
 
 
 def test_overfits_four_windows_and_generates_them():
-    model = make_model(width=64)
+    model = make_model(width=64, at_once=0.5)
     features, tokens = make_batch()
+    # Each window twice: once of each kind.
+    both = features.map(lambda x: x.repeat(2, *[1] * (x.ndim - 1))), tokens.map(lambda x: x.repeat(2, 1))
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(120):
-        loss, _ = model.loss(features, tokens)
+        loss, _ = model.loss(*both)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     model.eval()
     assert torch.equal(model.generate(features).indices, tokens.indices)
+    assert torch.equal(model.plan(features).indices, tokens.indices)
+    torch.testing.assert_close(model.foresee(features), model.codebook.codes(tokens.indices), rtol=0, atol=0.2)
     assert model.loss(features, tokens)[1]["token_accuracy"] == 1
 
 
@@ -112,11 +117,13 @@ def test_log_likelihood_is_the_negative_loss_of_the_string():
     features, tokens = make_batch()
     likelihood = model.log_likelihood(features, tokens)
     assert likelihood.shape == (4,)
-    assert -likelihood.mean().item() / 15 == pytest.approx(model.loss(features, tokens)[0].item(), rel=1e-5)
+    cross_entropy = model.loss(features, tokens)[1]["cross_entropy"]
+    assert -likelihood.mean().item() / 15 == pytest.approx(cross_entropy.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize(
-    "change", [{"width": 64}, {"layers": 3}, {"heads": 4}, {"dropout": 0.3}, {"label_smoothing": 0.1}],
+    "change", [{"width": 64}, {"layers": 3}, {"heads": 4}, {"dropout": 0.3}, {"label_smoothing": 0.1}, {"at_once": 0.5},
+     {"standardise": False}],
     ids=lambda change: next(iter(change)),
 )  # fmt: skip
 def test_every_option_has_an_effect(change):
@@ -142,3 +149,57 @@ def test_the_papers_size():
 def test_heads_must_divide_the_width():
     with pytest.raises(ValueError, match="heads"):
         ForwardConfig.quickstart(heads=3)
+
+
+def test_the_mean_future_depends_on_the_conditioning_alone_and_lies_between_the_codes():
+    model = make_model(at_once=0.5).eval()
+    features, _ = make_batch()
+    scores = model.logits_at_once(features)
+    codes = model.codebook.codes(torch.arange(1920))
+    torch.testing.assert_close(model.foresee(features), scores.softmax(dim=-1) @ codes)
+    assert model.foresee(features).abs().max() <= 1
+    nearest = (model.foresee(features)[0, 0] - codes).abs().amax(dim=-1).argmin()
+    assert (codes[model.plan(features).indices[0, 0]] - codes[nearest]).abs().max() <= 0.5
+    with torch.no_grad():
+        model.code.weight.zero_()
+    torch.testing.assert_close(model.logits_at_once(features), scores)
+
+
+def test_a_model_that_learned_token_by_token_foresees_its_likeliest_string():
+    model = make_model(at_once=0.0).eval()
+    features, _ = make_batch()
+    string = model.generate(features)
+    assert torch.equal(model.foresee(features), model.codebook.codes(string.indices))
+    assert torch.equal(model.plan(features).indices, string.indices)
+    assert "unknown" not in model.state_dict()
+    with pytest.raises(UsageError, match="token by token"):
+        model.logits_at_once(features)
+
+
+def test_windows_of_both_kinds_are_learned_from():
+    model = make_model(at_once=0.25)
+    features, tokens = make_batch()
+    model.train()
+    loss = model.loss(features, tokens)[0]
+    one_by_one = -model.logits(features, tokens).log_softmax(-1).gather(-1, tokens.indices[..., None]).mean(dim=(1, 2))
+    at_once = -model.logits_at_once(features).log_softmax(-1).gather(-1, tokens.indices[..., None]).mean(dim=(1, 2))
+    torch.testing.assert_close(loss, torch.cat((at_once[:1], one_by_one[1:])).mean())
+    logs = model.eval().loss(features, tokens)[1]
+    assert logs["cross_entropy"].item() == pytest.approx(one_by_one.mean().item(), rel=1e-5)
+    assert logs["cross_entropy_at_once"].item() == pytest.approx(at_once.mean().item(), rel=1e-5)
+
+
+def test_the_scale_of_a_channel_does_not_matter_once_its_statistics_are_known():
+    features, tokens = make_batch(batch=16)
+    scaled = replace(features, vision=features.vision * torch.linspace(0.1, 9.0, 24) + 3.0)
+    logits = []
+    for seen in (features, scaled):
+        model = make_model(standardise=True).eval()
+        model.fit_statistics(seen)
+        logits.append(model.logits(seen, tokens))
+    torch.testing.assert_close(logits[0], logits[1], rtol=0, atol=1e-3)
+    plain = make_model(standardise=False).eval()
+    plain.fit_statistics(features)
+    assert not torch.allclose(plain.logits(features, tokens), plain.logits(scaled, tokens), atol=1e-2)
+    assert "vision.0.mean" in model.state_dict()
+    assert "vision.0.mean" not in plain.state_dict()

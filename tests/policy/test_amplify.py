@@ -17,7 +17,7 @@ def test_plan_is_forward_then_inverse_dynamics(policy, models, observe):
     observation = observe("open", "close")
     features = policy.features(observation)
     plan = policy.plan(observation)
-    tokens = models["forward"].generate(features)
+    tokens = models["forward"].plan(features)
     assert torch.equal(plan.tokens.indices, tokens.indices)
     motion = models["tokenizer"].embed(tokens, models["inverse"].config.motion)
     expected = models["inverse"].act(features, observation.proprio, motion)

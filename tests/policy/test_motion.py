@@ -38,7 +38,7 @@ def test_one_future_is_the_greedy_one_decoded(make, models, features):
     assert window.points.shape == (3, 1, 16, 4, 2)
     assert window.visible.all()
     assert window.valid.all()
-    expected = models["tokenizer"].decode(models["forward"].generate(features), QUERIES)
+    expected = models["tokenizer"].decode_codes(models["forward"].foresee(features), QUERIES)
     assert torch.equal(window.points, expected.points)
     assert torch.equal(model.predict(features, QUERIES, generator=seeded()).points, expected.points)
 

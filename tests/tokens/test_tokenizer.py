@@ -190,3 +190,14 @@ def test_settings_that_do_not_fit_are_refused(change, word):
 def test_an_unknown_decoding_mode_is_explained():
     with pytest.raises(UnknownNameError, match="argmax"):
         make_tokenizer().decode(MotionTokens(indices=torch.zeros(1, 15).long()), torch.zeros(1, 2), mode="argmx")
+
+
+def test_codes_between_levels_decode_to_motion_between():
+    tokenizer = make_tokenizer().eval()
+    tokens, query = MotionTokens(indices=torch.tensor([[5] * 15, [900] * 15])), torch.zeros(1, 2)
+    codes = tokenizer.codes(tokens)
+    torch.testing.assert_close(tokenizer.decode_codes(codes, query).points, tokenizer.decode(tokens, query).points)
+    low, high = tokenizer.decode_codes(codes, query, mode="expectation").points
+    middle = tokenizer.decode_codes(codes.mean(dim=0), query, mode="expectation").points
+    assert (middle - low).abs().max() < (high - low).abs().max()
+    assert (middle - high).abs().max() < (high - low).abs().max()

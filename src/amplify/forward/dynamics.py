@@ -1,4 +1,9 @@
-"""Forward dynamics: a transformer that continues image and instruction with motion tokens."""
+"""Forward dynamics: a transformer that continues image and instruction with motion tokens.
+
+It can read the future in two ways. *Token by token* is the paper's: each token given those before it, which gives
+random futures and their likelihoods. *All at once* foresees each token from image and instruction alone; the mean code
+of each step stands for the mean motion, costs one pass instead of one a token, and no error feeds the next.
+"""
 
 from typing import Any
 
@@ -9,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from amplify.config import Config
+from amplify.errors import UsageError
 from amplify.forward.sampling import next_token
 from amplify.nn.dropout import Dropout
 from amplify.nn.fsq import FSQ
@@ -26,6 +32,10 @@ class ForwardConfig(Config):
         heads: Attention heads.
         dropout: Residual dropout.
         label_smoothing: Probability spread over all codes in the training target.
+        at_once: Share of the training windows whose tokens are foreseen all at once; the others' are foreseen token by
+            token. Above 0, `ForwardDynamics.foresee` uses what they teach.
+        standardise: Bring every channel of the image features to mean 0 and variance 1 over the training set; if not,
+            every patch over its channels.
     """
 
     width: int = Field(default=768, ge=1)
@@ -33,6 +43,8 @@ class ForwardConfig(Config):
     heads: int = Field(default=8, ge=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    at_once: float = Field(default=0.0, ge=0, lt=1)
+    standardise: bool = False
 
     @model_validator(mode="after")
     def _fits_together(self) -> "ForwardConfig":
@@ -48,7 +60,29 @@ class ForwardConfig(Config):
     @classmethod
     def quickstart(cls, **changes: Any) -> "ForwardConfig":
         """About a million parameters: 3 layers, width 128."""
-        return cls(**{"width": 128, "layers": 3, "heads": 4, **changes})
+        small = {"width": 128, "layers": 3, "heads": 4, "dropout": 0.0, "at_once": 0.75, "standardise": True}
+        return cls(**{**small, **changes})
+
+
+class _Standardise(nn.Module):
+    """Channels brought to mean 0 and variance 1 over a set; outliers end at five standard deviations."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("deviation", torch.ones(width))
+
+    @torch.no_grad()
+    def fit(self, features: Float[Tensor, "*b d"]) -> None:
+        rows = features.flatten(0, -2)
+        self.mean.copy_(rows.mean(dim=0))
+        self.deviation.copy_(rows.std(dim=0).clamp_min(1e-4))
+
+    def forward(self, features: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+        return ((features - self.mean) / self.deviation).clamp(-5, 5)
 
 
 class ForwardDynamics(nn.Module):
@@ -88,12 +122,14 @@ class ForwardDynamics(nn.Module):
         self.tokens = tokens
         self.codebook = FSQ(levels)
         width = config.width
-        self.vision = nn.Sequential(
-            nn.LayerNorm(vision_width, elementwise_affine=False), nn.Linear(vision_width, width)
-        )
+        plain = nn.LayerNorm(vision_width, elementwise_affine=False)
+        normal = _Standardise(vision_width) if config.standardise else plain
+        self.vision = nn.Sequential(normal, nn.Linear(vision_width, width))
         self.text = nn.Sequential(nn.LayerNorm(text_width, elementwise_affine=False), nn.Linear(text_width, width))
         self.code = nn.Linear(len(levels), width)
         self.start = embedding_table(width)
+        if config.at_once:
+            self.unknown = embedding_table(width)
         self.patch_positions = embedding_table(views, patches, width)
         self.token_positions = embedding_table(tokens, width)
         self.dropout = Dropout(config.dropout)
@@ -105,10 +141,40 @@ class ForwardDynamics(nn.Module):
         patches = (self.vision(features.vision) + self.patch_positions).flatten(1, 2)
         return torch.cat((patches, self.text(features.text)), dim=1)
 
+    @torch.no_grad()
+    def fit_statistics(self, features: Features) -> None:
+        """Fits what ``standardise`` needs; nothing without it.
+
+        Args:
+            features: Of a few hundred training windows.
+        """
+        normal = self.vision[0]
+        if isinstance(normal, _Standardise):
+            normal.fit(features.vision)
+
     def logits(self, features: Features, tokens: MotionTokens) -> Float[Tensor, "b k codes"]:
         """Teacher-forced scores: position i has seen the conditioning and the tokens before i."""
+        return self._scores(features, self.code(self.codebook.codes(tokens.indices[:, :-1])))
+
+    def logits_at_once(self, features: Features) -> Float[Tensor, "b k codes"]:
+        """Scores of every token from the conditioning alone.
+
+        Raises:
+            UsageError: The model has not learned this (``at_once`` is 0).
+        """
+        return self._scores(features, self._unknown(len(features.vision)))
+
+    def _unknown(self, batch: int) -> Tensor:
+        if not self.config.at_once:
+            raise UsageError(
+                "this forward model foresees token by token only",
+                got="at_once = 0",
+                remedy="train one with at_once above 0, or use generate",
+            )
+        return self.unknown.expand(batch, self.tokens - 1, -1)
+
+    def _scores(self, features: Features, before: Float[Tensor, "b before w"]) -> Tensor:
         condition = self.condition(features)
-        before = self.code(self.codebook.codes(tokens.indices[:, :-1]))
         start = self.start.expand(len(before), 1, -1)
         string = torch.cat((start, before), dim=1) + self.token_positions
         x = self.dropout(torch.cat((condition, string), dim=1))
@@ -118,7 +184,7 @@ class ForwardDynamics(nn.Module):
     def loss(
         self, features: Features, tokens: MotionTokens, valid: Bool[Tensor, "b k"] | None = None
     ) -> tuple[Tensor, dict[str, float | Tensor]]:
-        """Cross-entropy of the next token.
+        """Cross-entropy of the tokens: in training, of the first windows all at once and of the others one by one.
 
         Args:
             features: Frozen features of the first frame and of the instruction.
@@ -126,21 +192,58 @@ class ForwardDynamics(nn.Module):
             valid: Tokens that count; all by default.
 
         Returns:
-            A scalar, and figures to log: ``cross_entropy``; in evaluation without label smoothing, and beside it
-            ``token_accuracy``.
+            A scalar, and figures to log: ``cross_entropy``; in evaluation that of the teacher-forced tokens, without
+            label smoothing, and beside it ``token_accuracy`` and, where the model has learned it,
+            ``cross_entropy_at_once``.
         """
-        scores = self.logits(features, tokens).float().flatten(0, 1)
-        target = tokens.indices.flatten()
-        weight = torch.ones_like(scores[:, 0]) if valid is None else valid.flatten().float()
+        target = tokens.indices
+        weight = torch.ones(target.shape, device=target.device) if valid is None else valid.float()
         weight = weight / weight.sum().clamp_min(1)
-        smoothing = self.config.label_smoothing
-        loss = (weight * cross_entropy(scores, target, reduction="none", label_smoothing=smoothing)).sum()
-        logs: dict[str, float | Tensor] = {"cross_entropy": loss.detach()}
-        if not self.training:  # a twentieth of a training step would go into these two
-            with torch.no_grad():
-                logs["cross_entropy"] = (weight * cross_entropy(scores, target, reduction="none")).sum()
-                logs["token_accuracy"] = (weight * (scores.argmax(dim=-1) == target)).sum()
+        if self.training:
+            loss = self._surprise(self._mixed(features, tokens), target, weight, self.config.label_smoothing)
+            return loss, {"cross_entropy": loss.detach()}
+        share, smoothing = self.config.at_once, self.config.label_smoothing
+        scores = self.logits(features, tokens)
+        loss = (1 - share) * self._surprise(scores, target, weight, smoothing)
+        logs: dict[str, float | Tensor] = {"cross_entropy": self._surprise(scores, target, weight, 0.0).detach()}
+        logs["token_accuracy"] = (weight * (scores.argmax(dim=-1) == target)).sum()
+        if share:
+            scores = self.logits_at_once(features)
+            loss = loss + share * self._surprise(scores, target, weight, smoothing)
+            logs["cross_entropy_at_once"] = self._surprise(scores, target, weight, 0.0).detach()
         return loss, logs
+
+    def _mixed(self, features: Features, tokens: MotionTokens) -> Tensor:
+        """Scores of a training batch; its windows are in random order, so the first of them are as good as any."""
+        before = self.code(self.codebook.codes(tokens.indices[:, :-1]))
+        blind = round(self.config.at_once * len(before))
+        if blind:
+            before = torch.cat((self._unknown(blind), before[blind:]))
+        return self._scores(features, before)
+
+    def _surprise(self, scores: Tensor, target: Tensor, weight: Tensor, smoothing: float) -> Tensor:
+        scores, target = scores.float().flatten(0, 1), target.flatten()
+        return (weight.flatten() * cross_entropy(scores, target, reduction="none", label_smoothing=smoothing)).sum()
+
+    @torch.no_grad()
+    def foresee(self, features: Features) -> Float[Tensor, "b k c"]:
+        """The motion to expect, as one FSQ vector a token; deterministic.
+
+        The mean code of every token, all at once, where the model has learned it: FSQ levels are ordered, so the mean
+        of codes is between them, and the decoder makes of it a motion between theirs. Otherwise the codes of the
+        likeliest string, token by token.
+
+        Args:
+            features: Frozen features.
+        """
+        if not self.config.at_once:
+            return self.codebook.codes(self.generate(features).indices)
+        every_code = self.codebook.codes(torch.arange(self.codebook.codebook_size, device=features.vision.device))
+        return self.logits_at_once(features).float().softmax(dim=-1) @ every_code
+
+    def plan(self, features: Features) -> MotionTokens:
+        """The motion to expect, as tokens: those nearest to `foresee`."""
+        return MotionTokens(indices=self.codebook.indices(self.foresee(features)))
 
     @torch.no_grad()
     def log_likelihood(self, features: Features, tokens: MotionTokens) -> Float[Tensor, " b"]:

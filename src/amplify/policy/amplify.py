@@ -87,7 +87,8 @@ class AmplifyPolicy(FeaturePolicy):
         self, features: Features, proprio: Float[Tensor, "b p"], *, generator: torch.Generator | None = None
     ) -> Plan:
         """Tokens first, then the actions that cause them."""
-        tokens = self.forward.generate(features, generator=generator)
+        drawn = generator is not None
+        tokens = self.forward.generate(features, generator=generator) if drawn else self.forward.plan(features)
         motion = self.tokenizer.embed(tokens, self.inverse.config.motion)
         actions = self.inverse.act(features, proprio, motion, generator=generator)
         return Plan(actions=actions, tokens=tokens)

@@ -17,7 +17,7 @@ class MotionModel:
     Args:
         tokenizer: Decodes tokens; put into evaluation mode.
         forward: Foresees them; put into evaluation mode.
-        futures: 1 predicts the future made of the likeliest token at every step. More predict the mean over so many
+        futures: 1 predicts the motion to expect, see `ForwardDynamics.foresee`. More predict the mean over so many
             random futures, which is what a squared error rewards.
         temperature: Of the random futures; above 0, 1 draws from the model itself.
         decoding: How tokens become displacements, see `MotionTokenizer.decode`; by default "expectation-on-moving"
@@ -58,7 +58,7 @@ class MotionModel:
                 gives the same result.
         """
         if self.futures == 1:
-            return self.decode(self.forward.generate(features), queries)
+            return self.tokenizer.decode_codes(self.forward.foresee(features), queries, mode=self.decoding)
         if generator is None:
             generator = torch_generator(0, "futures", device=features.vision.device)
         drawn = self._draw(_repeated(features, self.futures), generator, self.temperature, None)

@@ -225,12 +225,28 @@ class MotionTokenizer(nn.Module):
         Raises:
             UnknownNameError: No such mode.
         """
+        return self.decode_codes(self.codes(tokens), queries, mode=mode)
+
+    @torch.no_grad()
+    def decode_codes(
+        self, codes: Float[Tensor, "*b k c"], queries: Float[Tensor, "*q n 2"], *, mode: str = "expectation-on-moving"
+    ) -> TrackWindow:
+        """As `decode`, for FSQ vectors that need not lie on the levels, such as means over several futures.
+
+        Args:
+            codes: (*b, k, c), in [−1, 1].
+            queries: As in `decode`.
+            mode: As in `decode`.
+
+        Raises:
+            UnknownNameError: No such mode.
+        """
         rule = pick(mode, _DECODINGS, kind="decoding mode")
-        lead, views = tokens.indices.shape[:-1], self.config.views
-        flat = tokens.indices.reshape(-1, tokens.indices.shape[-1])
+        lead, views = codes.shape[:-2], self.config.views
+        flat = codes.reshape(-1, *codes.shape[-2:])
         n = queries.shape[-2]
         starts = queries.expand(views, n, 2)[None] if queries.ndim < 4 else queries.reshape(-1, views, n, 2)
-        logits = self.decoder.logits(self.decoder(self.quantiser.codes(flat)), starts)
+        logits = self.decoder.logits(self.decoder(flat), starts)
         steps = displacements_from_pixels(rule(logits, self.offsets_px), EVALUATION_SIZE_PX)  # (b, v, t, n, 2)
         begin = starts[:, :, None].expand(len(flat), -1, -1, -1, -1)
         points = torch.cat((begin, begin + steps.cumsum(dim=2)), dim=2)

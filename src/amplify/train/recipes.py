@@ -167,6 +167,7 @@ def train_forward(
             text_width=sizes["text_width"],
         ),
     )
+    forward.fit_statistics(_statistics_features(windows))
     stage = ForwardStage(forward, windows, tokens, held_out, held_out_tokens)
     figures = fit(stage, train, run, identity=identity_of(data, model, bundle)) | set_aside(windows)
     models = {"tokenizer": tokenizer, "forward": forward}
@@ -249,10 +250,19 @@ def set_aside(windows: WindowSet) -> dict[str, Any]:
 
 def statistics_tracks(windows: WindowSet) -> TrackWindow:
     """Tracks of evenly spread windows, enough to know how far points move."""
-    some = np.linspace(0, len(windows) - 1, min(len(windows), STATISTICS_WINDOWS)).astype(int)
-    tracks = windows.batch(some).tracks
+    tracks = windows.batch(_evenly(windows)).tracks
     assert tracks is not None
     return tracks
+
+
+def _statistics_features(windows: WindowSet) -> Features:
+    features = windows.batch(_evenly(windows)).features
+    assert features is not None
+    return features
+
+
+def _evenly(windows: WindowSet) -> np.ndarray:
+    return np.linspace(0, len(windows) - 1, min(len(windows), STATISTICS_WINDOWS)).astype(int)
 
 
 def first_features(windows: WindowSet) -> Features:

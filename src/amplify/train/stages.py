@@ -98,7 +98,7 @@ def tokens_predicted(
         forward: Frozen, dropout off.
         windows: Demonstrations with features.
         chosen: Numbers of the windows.
-        samples: Random futures beside the greedy one.
+        samples: Random futures beside the plan.
         temperature: Of the random futures.
         seed: Of the random futures.
         label: Shown beside the progress bar.
@@ -109,7 +109,7 @@ def tokens_predicted(
     for numbers in progress(batches, total=len(batches), label=label, unit="batch"):
         features = windows.batch(numbers).features
         assert features is not None
-        futures = [forward.generate(features).indices]
+        futures = [forward.plan(features).indices]
         generator = rng.torch_generator(seed, "predicted", int(numbers[0]))
         for _ in range(samples):
             futures.append(forward.generate(features, generator=generator, temperature=temperature).indices)

@@ -107,7 +107,7 @@ def full(**changes: Any) -> QuickstartConfig:
         "tokenizer": TokenizerConfig.quickstart(),
         "tokenizer_training": TrainConfig(steps=900, batch_size=64, learning_rate=3e-3, validate_every=150),
         "forward": ForwardConfig.quickstart(),
-        "forward_training": TrainConfig(steps=1000, batch_size=64, learning_rate=1e-3, validate_every=200),
+        "forward_training": TrainConfig(steps=1000, batch_size=64, learning_rate=3e-3, validate_every=200),
         "inverse": InverseConfig.quickstart(image_dropout=0.3),
         "inverse_training": InverseTraining(loop=TrainConfig(steps=500, batch_size=64, learning_rate=1e-3)),
     }

@@ -68,13 +68,13 @@ def foresee(config: QuickstartConfig, folders: Folders) -> list[Foreseen]:
         liveliest = int(path_px(batch.tracks).mean(dim=(1, 2)).argmax())
         start = int(windows.index[rows[liveliest], 2])
         truth = batch.tracks.points[liveliest]
-        tokens = forward.generate(batch.features.map(lambda x, i=liveliest: x[i : i + 1]))
+        codes = forward.foresee(batch.features.map(lambda x, i=liveliest: x[i : i + 1]))
         found.append(
             Foreseen(
                 instruction=episode.instruction,
                 start=start,
                 image=dataset.frames(episode.index, dataset.spec.cameras[0])[start],
-                predicted=tokenizer.decode(tokens, truth[:, 0]).points[0, 0],
+                predicted=tokenizer.decode_codes(codes, truth[:, 0]).points[0, 0],
                 truth=truth[0],
             )
         )
