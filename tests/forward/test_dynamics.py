@@ -123,7 +123,7 @@ def test_log_likelihood_is_the_negative_loss_of_the_string():
 
 @pytest.mark.parametrize(
     "change", [{"width": 64}, {"layers": 3}, {"heads": 4}, {"dropout": 0.3}, {"label_smoothing": 0.1}, {"at_once": 0.5},
-     {"standardise": False}],
+     {"standardise": False}, {"level_scores": False}, {"mean_code_weight": 9.0}],
     ids=lambda change: next(iter(change)),
 )  # fmt: skip
 def test_every_option_has_an_effect(change):
@@ -177,7 +177,7 @@ def test_a_model_that_learned_token_by_token_foresees_its_likeliest_string():
 
 
 def test_windows_of_both_kinds_are_learned_from():
-    model = make_model(at_once=0.25)
+    model = make_model(at_once=0.25, mean_code_weight=0.0)
     features, tokens = make_batch()
     model.train()
     loss = model.loss(features, tokens)[0]
@@ -203,3 +203,28 @@ def test_the_scale_of_a_channel_does_not_matter_once_its_statistics_are_known():
     assert not torch.allclose(plain.logits(features, tokens), plain.logits(scaled, tokens), atol=1e-2)
     assert "vision.0.mean" in model.state_dict()
     assert "vision.0.mean" not in plain.state_dict()
+
+
+def test_a_code_s_score_includes_those_of_its_levels():
+    torch.manual_seed(0)
+    model, plain = make_model(level_scores=True).eval(), make_model(level_scores=False).eval()
+    shared = {name: value for name, value in model.state_dict().items() if not name.startswith("level_")}
+    plain.load_state_dict(shared)
+    features, tokens = make_batch()
+    torch.nn.init.zeros_(model.level_classifier.weight)
+    torch.nn.init.zeros_(model.level_classifier.bias)
+    with torch.no_grad():
+        model.level_classifier.bias[8 + 3] = 2.0  # the second channel's level 3
+    gained = model.logits(features, tokens) - plain.logits(features, tokens)
+    has_it = model.codebook.digits(torch.arange(1920))[:, 1] == 3
+    torch.testing.assert_close(gained, 2.0 * has_it.float().expand_as(gained), rtol=0, atol=1e-5)
+
+
+def test_the_distance_of_the_mean_code_counts_where_tokens_are_foreseen_at_once():
+    features, tokens = make_batch()
+    model = make_model(at_once=0.5, mean_code_weight=3.0).train()
+    loss, logs = model.loss(features, tokens)
+    off = model.foresee(features)[:2] - model.codebook.codes(tokens.indices[:2])
+    distance = off.square().sum(dim=-1).mean()
+    assert logs["mean_code_distance"].item() == pytest.approx(distance.item(), rel=1e-5)
+    assert loss.item() == pytest.approx((logs["cross_entropy"] + 3 * distance).item(), rel=1e-5)

@@ -1,5 +1,6 @@
 """Forward dynamics: image + instruction → motion tokens. Learned from video alone."""
 
-from amplify.forward.dynamics import ForwardConfig, ForwardDynamics
+from amplify.forward.config import ForwardConfig
+from amplify.forward.dynamics import ForwardDynamics
 
 __all__ = ["ForwardConfig", "ForwardDynamics"]

@@ -9,84 +9,22 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, linear, one_hot
 
-from amplify.config import Config
 from amplify.errors import UsageError
+from amplify.forward.config import ForwardConfig
 from amplify.forward.sampling import next_token
 from amplify.nn.dropout import Dropout
 from amplify.nn.fsq import FSQ
 from amplify.nn.masks import prefix_causal
+from amplify.nn.standardise import Standardise
 from amplify.nn.transformer import Transformer, embedding_table
 from amplify.types import Features, MotionTokens
 
 
-class ForwardConfig(Config):
-    """Sizes and regularisation of forward dynamics.
-
-    Args:
-        width: Channels.
-        layers: Transformer blocks.
-        heads: Attention heads.
-        dropout: Residual dropout.
-        label_smoothing: Probability spread over all codes in the training target.
-        at_once: Share of the training windows whose tokens are foreseen all at once; the others' are foreseen token by
-            token. Above 0, `ForwardDynamics.foresee` uses what they teach.
-        standardise: Bring every channel of the image features to mean 0 and variance 1 over the training set; if not,
-            every patch over its channels.
-    """
-
-    width: int = Field(default=768, ge=1)
-    layers: int = Field(default=8, ge=1)
-    heads: int = Field(default=8, ge=1)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    at_once: float = Field(default=0.0, ge=0, lt=1)
-    standardise: bool = False
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> "ForwardConfig":
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} is not divisible by {self.heads} heads")
-        return self
-
-    @classmethod
-    def paper(cls, **changes: Any) -> "ForwardConfig":
-        """The paper's size: 8 layers, width 768."""
-        return cls(**changes)
-
-    @classmethod
-    def quickstart(cls, **changes: Any) -> "ForwardConfig":
-        """About a million parameters: 3 layers, width 128."""
-        small = {"width": 128, "layers": 3, "heads": 4, "dropout": 0.0, "at_once": 0.75, "standardise": True}
-        return cls(**{**small, **changes})
-
-
-class _Standardise(nn.Module):
-    """Channels brought to mean 0 and variance 1 over a set; outliers end at five standard deviations."""
-
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("deviation", torch.ones(width))
-
-    @torch.no_grad()
-    def fit(self, features: Float[Tensor, "*b d"]) -> None:
-        rows = features.flatten(0, -2)
-        self.mean.copy_(rows.mean(dim=0))
-        self.deviation.copy_(rows.std(dim=0).clamp_min(1e-4))
-
-    def forward(self, features: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
-        return ((features - self.mean) / self.deviation).clamp(-5, 5)
-
-
 class ForwardDynamics(nn.Module):
-    """p(motion tokens | image, instruction), one token after the other. Never sees an action.
+    """p(motion tokens | image, instruction). Never sees an action.
 
     Args:
         config: Sizes and regularisation.
@@ -97,6 +35,9 @@ class ForwardDynamics(nn.Module):
         views: Cameras.
         text_width: Channels of an instruction token.
     """
+
+    every_code: Tensor
+    has_level: Tensor
 
     def __init__(
         self,
@@ -123,7 +64,7 @@ class ForwardDynamics(nn.Module):
         self.codebook = FSQ(levels)
         width = config.width
         plain = nn.LayerNorm(vision_width, elementwise_affine=False)
-        normal = _Standardise(vision_width) if config.standardise else plain
+        normal = Standardise(vision_width) if config.standardise else plain
         self.vision = nn.Sequential(normal, nn.Linear(vision_width, width))
         self.text = nn.Sequential(nn.LayerNorm(text_width, elementwise_affine=False), nn.Linear(text_width, width))
         self.code = nn.Linear(len(levels), width)
@@ -135,6 +76,13 @@ class ForwardDynamics(nn.Module):
         self.dropout = Dropout(config.dropout)
         self.trunk = Transformer(width, config.layers, config.heads, config.dropout)
         self.classifier = nn.Linear(width, self.codebook.codebook_size)
+        every_code = torch.arange(self.codebook.codebook_size)
+        self.register_buffer("every_code", self.codebook.codes(every_code), persistent=False)
+        if config.level_scores:
+            self.level_classifier = nn.Linear(width, sum(levels))
+            digits = self.codebook.digits(every_code).unbind(dim=-1)
+            has_level = torch.cat([one_hot(digit, count) for digit, count in zip(digits, levels)], dim=-1)
+            self.register_buffer("has_level", has_level.float(), persistent=False)
 
     def condition(self, features: Features) -> Float[Tensor, "b c w"]:
         """The conditioning tokens: all patches of all views, then the instruction."""
@@ -149,7 +97,7 @@ class ForwardDynamics(nn.Module):
             features: Of a few hundred training windows.
         """
         normal = self.vision[0]
-        if isinstance(normal, _Standardise):
+        if isinstance(normal, Standardise):
             normal.fit(features.vision)
 
     def logits(self, features: Features, tokens: MotionTokens) -> Float[Tensor, "b k codes"]:
@@ -179,7 +127,14 @@ class ForwardDynamics(nn.Module):
         string = torch.cat((start, before), dim=1) + self.token_positions
         x = self.dropout(torch.cat((condition, string), dim=1))
         mask = prefix_causal(condition.shape[1], self.tokens, x.device)
-        return self.classifier(self.trunk(x, mask, last=self.tokens))
+        return self._classify(self.trunk(x, mask, last=self.tokens))
+
+    def _classify(self, x: Float[Tensor, "*b w"]) -> Float[Tensor, "*b codes"]:
+        if not self.config.level_scores:
+            return self.classifier(x)
+        # Scores are linear in x, so the sum over a code's levels is taken on the weights: no second pass over codes.
+        weight = self.classifier.weight + self.has_level @ self.level_classifier.weight
+        return linear(x, weight, self.classifier.bias + self.has_level @ self.level_classifier.bias)
 
     def loss(
         self, features: Features, tokens: MotionTokens, valid: Bool[Tensor, "b k"] | None = None
@@ -193,37 +148,55 @@ class ForwardDynamics(nn.Module):
 
         Returns:
             A scalar, and figures to log: ``cross_entropy``; in evaluation that of the teacher-forced tokens, without
-            label smoothing, and beside it ``token_accuracy`` and, where the model has learned it,
-            ``cross_entropy_at_once``.
+            label smoothing, and beside it ``token_accuracy`` and, where the model has learned to foresee all at once,
+            ``cross_entropy_at_once`` and ``mean_code_distance``.
         """
-        target = tokens.indices
-        weight = torch.ones(target.shape, device=target.device) if valid is None else valid.float()
+        weight = torch.ones(tokens.indices.shape, device=tokens.indices.device) if valid is None else valid.float()
         weight = weight / weight.sum().clamp_min(1)
+        config = self.config
         if self.training:
-            loss = self._surprise(self._mixed(features, tokens), target, weight, self.config.label_smoothing)
-            return loss, {"cross_entropy": loss.detach()}
-        share, smoothing = self.config.at_once, self.config.label_smoothing
+            scores, blind = self._mixed(features, tokens)
+            loss = self._surprise(scores, tokens, weight, config.label_smoothing)
+            logs: dict[str, float | Tensor] = {"cross_entropy": loss.detach()}
+            if blind and config.mean_code_weight:
+                of_blind = MotionTokens(indices=tokens.indices[:blind])
+                distance = self._distance(scores[:blind], of_blind, weight[:blind]) / weight[:blind].sum().clamp_min(
+                    1e-6
+                )
+                loss = loss + config.mean_code_weight * distance
+                logs["mean_code_distance"] = distance.detach()
+            return loss, logs
         scores = self.logits(features, tokens)
-        loss = (1 - share) * self._surprise(scores, target, weight, smoothing)
-        logs: dict[str, float | Tensor] = {"cross_entropy": self._surprise(scores, target, weight, 0.0).detach()}
-        logs["token_accuracy"] = (weight * (scores.argmax(dim=-1) == target)).sum()
-        if share:
+        loss = (1 - config.at_once) * self._surprise(scores, tokens, weight, config.label_smoothing)
+        logs = {"cross_entropy": self._surprise(scores, tokens, weight, 0.0).detach()}
+        logs["token_accuracy"] = (weight * (scores.argmax(dim=-1) == tokens.indices)).sum()
+        if config.at_once:
             scores = self.logits_at_once(features)
-            loss = loss + share * self._surprise(scores, target, weight, smoothing)
-            logs["cross_entropy_at_once"] = self._surprise(scores, target, weight, 0.0).detach()
+            distance = self._distance(scores, tokens, weight)
+            loss = loss + config.at_once * self._surprise(scores, tokens, weight, config.label_smoothing)
+            loss = loss + config.mean_code_weight * distance
+            logs["cross_entropy_at_once"] = self._surprise(scores, tokens, weight, 0.0).detach()
+            logs["mean_code_distance"] = distance.detach()
         return loss, logs
 
-    def _mixed(self, features: Features, tokens: MotionTokens) -> Tensor:
-        """Scores of a training batch; its windows are in random order, so the first of them are as good as any."""
+    def _mixed(self, features: Features, tokens: MotionTokens) -> tuple[Tensor, int]:
+        """Scores of a training batch, and how many of its first windows were foreseen all at once.
+
+        The windows of a batch are in random order, so the first ones are as good as any.
+        """
         before = self.code(self.codebook.codes(tokens.indices[:, :-1]))
         blind = round(self.config.at_once * len(before))
         if blind:
             before = torch.cat((self._unknown(blind), before[blind:]))
-        return self._scores(features, before)
+        return self._scores(features, before), blind
 
-    def _surprise(self, scores: Tensor, target: Tensor, weight: Tensor, smoothing: float) -> Tensor:
-        scores, target = scores.float().flatten(0, 1), target.flatten()
-        return (weight.flatten() * cross_entropy(scores, target, reduction="none", label_smoothing=smoothing)).sum()
+    def _surprise(self, scores: Tensor, tokens: MotionTokens, weight: Tensor, smoothing: float) -> Tensor:
+        flat, target = scores.float().flatten(0, 1), tokens.indices.flatten()
+        return (weight.flatten() * cross_entropy(flat, target, reduction="none", label_smoothing=smoothing)).sum()
+
+    def _distance(self, scores: Tensor, tokens: MotionTokens, weight: Tensor) -> Tensor:
+        off = self._mean_codes(scores) - self.codebook.codes(tokens.indices)
+        return (weight * off.square().sum(dim=-1)).sum()
 
     @torch.no_grad()
     def foresee(self, features: Features) -> Float[Tensor, "b k c"]:
@@ -238,8 +211,10 @@ class ForwardDynamics(nn.Module):
         """
         if not self.config.at_once:
             return self.codebook.codes(self.generate(features).indices)
-        every_code = self.codebook.codes(torch.arange(self.codebook.codebook_size, device=features.vision.device))
-        return self.logits_at_once(features).float().softmax(dim=-1) @ every_code
+        return self._mean_codes(self.logits_at_once(features))
+
+    def _mean_codes(self, scores: Float[Tensor, "b k codes"]) -> Float[Tensor, "b k c"]:
+        return scores.float().softmax(dim=-1) @ self.every_code
 
     def plan(self, features: Features) -> MotionTokens:
         """The motion to expect, as tokens: those nearest to `foresee`."""
@@ -278,7 +253,7 @@ class ForwardDynamics(nn.Module):
         chosen: list[Int[Tensor, " b"]] = []
         while True:
             last = self.trunk(x, mask, seen, last=1)[:, -1]
-            chosen.append(next_token(self.classifier(last), generator=generator, temperature=temperature, top_k=top_k))
+            chosen.append(next_token(self._classify(last), generator=generator, temperature=temperature, top_k=top_k))
             step = len(chosen)
             if step == self.tokens:
                 return MotionTokens(indices=torch.stack(chosen, dim=1))
