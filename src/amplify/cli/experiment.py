@@ -51,6 +51,21 @@ def embodiment(
     return _run("embodiment", out, budget, workers, seed=seed, tracker=tracker)
 
 
+def tracks(
+    *, out: Path = OUT, budget: str = "laptop", seed: int = 0, tracker: str = "ground-truth", workers: int | None = None
+) -> dict[str, Any]:
+    """Track prediction at equal processor time: motion tokens, regression, diffusion, and what knows nothing.
+
+    Args:
+        out: Folder of all experiments; finished cells in it are shared, and the same command resumes.
+        budget: "smoke" (its figures mean nothing), "laptop" or "long".
+        seed: Of recording, training and evaluation.
+        tracker: What all models learn from: "ground-truth" compares models, "flow" adds the tracker's errors.
+        workers: Processes; all cores by default.
+    """
+    return _run("tracks", out, budget, workers, seed=seed, tracker=tracker)
+
+
 def _run(name: str, out: Path, budget: str, workers: int | None, *, seed: int, tracker: str) -> dict[str, Any]:
     from amplify.sim.gl import ensure_gl
 

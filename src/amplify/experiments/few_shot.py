@@ -8,7 +8,7 @@ labelled demonstrations only (what the extra video adds), and inverse dynamics t
 from collections.abc import Sequence
 
 from amplify.experiments.arms import Arm, Outcomes, interval_text, points_text
-from amplify.experiments.cells.baselines import AnyPoint, TrackGuided
+from amplify.experiments.cells.baselines import TrackGuided
 from amplify.experiments.cells.data import Data, Part
 from amplify.experiments.cells.models import PolicyModel
 from amplify.experiments.engine.cell import Cell
@@ -97,9 +97,8 @@ def policy(lab: Lab, method: str, count: int, seed: int) -> PolicyModel:
 def track_guided(lab: Lab, videos: Data, demos: Data, seed: int) -> TrackGuided:
     """ATM: any-point transformer on the videos, its policy on the demonstrations."""
     config = lab.config
-    tracks = AnyPoint(data=videos, model=config.any_point, train=lab.seeded(config.any_point_training))
     return TrackGuided(
-        tracks=tracks,
+        tracks=lab.any_point(videos),
         data=demos,
         model=config.inverse,
         train=lab.seeded(config.inverse_training.loop, seed),

@@ -1,12 +1,15 @@
 """What studies have in common: tasks, recordings, models and budgets of Meta-World at laptop scale."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from amplify import rng
+from amplify.baselines.track_diffusion import TrackDiffusionConfig
 from amplify.baselines.track_transformer import TrackTransformerConfig
 from amplify.config import Config
 from amplify.errors import pick
 from amplify.evaluate.rollout import RolloutConfig
+from amplify.experiments.cells.baselines import AnyPoint, Diffusion
 from amplify.experiments.cells.data import Data, Part, Recording, Tracking
 from amplify.experiments.cells.models import Cloning, Forward, Inverse, PolicyModel, Tokenizer
 from amplify.experiments.cells.rollouts import Rollouts
@@ -47,6 +50,7 @@ class LabConfig(Config):
         forward_training: Its budget.
         any_point: Model of ATM's track transformer.
         any_point_training: Its budget: as much processor time as tokenizer and forward dynamics together.
+        diffusion: Model of diffused tracks; it gets the same budget.
         inverse: Model of inverse dynamics and of the baselines' action decoder.
         inverse_training: Its budget, and that of every other policy.
         training_seeds: Policies trained with other seeds, a cell of the table.
@@ -69,6 +73,7 @@ class LabConfig(Config):
     forward_training: TrainConfig
     any_point: TrackTransformerConfig = TrackTransformerConfig.quickstart()
     any_point_training: TrainConfig
+    diffusion: TrackDiffusionConfig = TrackDiffusionConfig.quickstart()
     inverse: InverseConfig = InverseConfig.quickstart(image_dropout=0.3)
     inverse_training: InverseTraining
     training_seeds: int = 3
@@ -91,6 +96,7 @@ def _smoke(**changes: Any) -> LabConfig:
         "forward_training": TrainConfig(steps=4, **loop),
         "any_point": TrackTransformerConfig.quickstart(width=32, layers=1),
         "any_point_training": TrainConfig(steps=4, **loop),
+        "diffusion": TrackDiffusionConfig.quickstart(width=32, layers=1),
         "inverse": InverseConfig.quickstart(width=32, layers=1, image_dropout=0.3),
         "inverse_training": InverseTraining(loop=TrainConfig(steps=4, **loop)),
         "training_seeds": 1,
@@ -104,7 +110,7 @@ def _laptop(**changes: Any) -> LabConfig:
     settings: dict[str, Any] = {
         "tokenizer_training": TrainConfig(steps=900, batch_size=64, learning_rate=3e-3),
         "forward_training": TrainConfig(steps=1000, batch_size=64, learning_rate=1e-3),
-        "any_point_training": TrainConfig(steps=1500, batch_size=64, learning_rate=1e-3),
+        "any_point_training": TrainConfig(steps=1600, batch_size=64, learning_rate=3e-3),
         "inverse_training": InverseTraining(loop=TrainConfig(steps=500, batch_size=64, learning_rate=1e-3)),
     }
     return LabConfig(budget="laptop", **{**settings, **changes})
@@ -115,7 +121,7 @@ def _long(**changes: Any) -> LabConfig:
         "videos": 50,
         "tokenizer_training": TrainConfig(steps=3000, batch_size=64, learning_rate=3e-3),
         "forward_training": TrainConfig(steps=4000, batch_size=64, learning_rate=1e-3),
-        "any_point_training": TrainConfig(steps=6000, batch_size=64, learning_rate=1e-3),
+        "any_point_training": TrainConfig(steps=6400, batch_size=64, learning_rate=3e-3),
         "inverse_training": InverseTraining(loop=TrainConfig(steps=1500, batch_size=64, learning_rate=1e-3)),
         "training_seeds": 5,
         "rollouts": 50,
@@ -153,8 +159,8 @@ class Lab:
         self.config = config
 
     def recording(self, name: str, *, tasks: tuple[str, ...], episodes: int, **changes: Any) -> Recording:
-        """A recording with a seed of its own; without actions and scene unless asked for."""
-        settings = {"actions": False, "scene": self.config.tracking.tracker == "ground-truth", **changes}
+        """A recording with a seed of its own; without actions unless asked for."""
+        settings = {"actions": False, **changes}
         seed = rng.derive(self.config.seed, name)
         return Recording(name=name, record=RecordConfig(tasks=tasks, episodes=episodes, seed=seed, **settings))
 
@@ -163,8 +169,8 @@ class Lab:
         return self.recording("videos", tasks=tasks or self.config.tasks, episodes=self.config.videos)
 
     def held_out(self) -> Recording:
-        """Videos that nothing learns from, with the scene for exact tracks."""
-        return self.recording("held-out", tasks=self.config.tasks, episodes=self.config.held_out, scene=True)
+        """Videos that nothing learns from."""
+        return self.recording("held-out", tasks=self.config.tasks, episodes=self.config.held_out)
 
     def demos(self) -> Recording:
         """Demonstrations with actions."""
@@ -179,21 +185,33 @@ class Lab:
         listed = tuple(Part(recording=part) if isinstance(part, Recording) else part for part in parts)
         return Data(parts=listed, tracking=self.config.tracking, features=features)
 
-    def tokenizer(self, data: Data, **changes: Any) -> Tokenizer:
-        """The motion tokenizer of some videos; features are not read."""
+    def tokenizer(self, data: Data, *, seed: int | None = None, **changes: Any) -> Tokenizer:
+        """The motion tokenizer of some videos; ``changes`` are to its model. Features are not read."""
         return Tokenizer(
             data=data.model_copy(update={"features": False}),
-            model=self.config.tokenizer.model_copy(update=changes),
-            train=self.seeded(self.config.tokenizer_training),
+            model=changed(self.config.tokenizer, changes),
+            train=self.seeded(self.config.tokenizer_training, seed),
         )
 
-    def forward(self, data: Data, tokenizer: Tokenizer | None = None) -> Forward:
-        """Forward dynamics of the same videos."""
+    def forward(
+        self, data: Data, *, tokenizer: Tokenizer | None = None, seed: int | None = None, **changes: Any
+    ) -> Forward:
+        """Forward dynamics of the same videos; ``changes`` are to its model."""
         return Forward(
-            tokenizer=tokenizer or self.tokenizer(data),
+            tokenizer=tokenizer or self.tokenizer(data, seed=seed),
             data=data,
-            model=self.config.forward,
-            train=self.seeded(self.config.forward_training),
+            model=changed(self.config.forward, changes),
+            train=self.seeded(self.config.forward_training, seed),
+        )
+
+    def any_point(self, data: Data, *, seed: int | None = None) -> AnyPoint:
+        """ATM's track transformer of the same videos."""
+        return AnyPoint(data=data, model=self.config.any_point, train=self.seeded(self.config.any_point_training, seed))
+
+    def diffusion(self, data: Data, *, seed: int | None = None) -> Diffusion:
+        """A diffusion model of tracks of the same videos, with the any-point transformer's budget."""
+        return Diffusion(
+            data=data, model=self.config.diffusion, train=self.seeded(self.config.any_point_training, seed)
         )
 
     def inverse(self, forward: Forward, data: Data, seed: int, **changes: Any) -> Inverse:
@@ -202,7 +220,7 @@ class Lab:
         return Inverse(
             forward=forward,
             data=data,
-            model=self.config.inverse.model_copy(update=changes),
+            model=changed(self.config.inverse, changes),
             train=training.model_copy(update={"loop": self.seeded(training.loop, seed)}),
         )
 
@@ -210,7 +228,7 @@ class Lab:
         """Behaviour cloning for as many steps; ``changes`` are to its model. It reads no tracks."""
         return Cloning(
             data=data.model_copy(update={"tracking": None}),
-            model=self.config.inverse.model_copy(update=changes),
+            model=changed(self.config.inverse, changes),
             train=self.seeded(self.config.inverse_training.loop, seed),
         )
 
@@ -241,3 +259,11 @@ class Lab:
         """The budget with the study's seed, or that of one of several trainings of the same model."""
         seed = self.config.seed if index is None else rng.derive(self.config.seed, "training", index)
         return training.model_copy(update={"seed": seed})
+
+
+Settings = TypeVar("Settings", bound=Config)
+
+
+def changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """The settings with some replaced, checked anew."""
+    return type(settings).model_validate({**settings.model_dump(), **changes})

@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from amplify.baselines.track_diffusion import TrackDiffusionConfig
-from amplify.baselines.track_transformer import TrackTransformerConfig
-from amplify.experiments.cells.models import Model, PolicyModel
+from amplify.baselines.track_diffusion import TrackDiffusion, TrackDiffusionConfig
+from amplify.baselines.track_transformer import TrackTransformer, TrackTransformerConfig
+from amplify.experiments.cells.models import PolicyModel, TrackModel
 from amplify.experiments.engine.store import Store
 from amplify.inverse.action_decoder import InverseConfig
+from amplify.policy.bundle import load_bundle
+from amplify.protocols import TrackPredictor
 from amplify.train import baseline_recipes
 from amplify.train.loop import TrainConfig
 
 
-class AnyPoint(Model):
+class AnyPoint(TrackModel):
     """ATM's any-point transformer: coordinates of tracks by regression.
 
     Args:
@@ -30,8 +32,12 @@ class AnyPoint(Model):
             store.folder(self.key), data=self.data.training(store), model=self.model, train=self.train
         )
 
+    def predictor(self, store: Store) -> TrackPredictor:
+        """Coordinates by regression."""
+        return load_bundle(self.bundle(store)).module("track_transformer", TrackTransformer)
 
-class Diffusion(Model):
+
+class Diffusion(TrackModel):
     """A denoiser of trajectories, in the manner of Track2Act.
 
     Args:
@@ -48,6 +54,10 @@ class Diffusion(Model):
         return baseline_recipes.train_track_diffusion(
             store.folder(self.key), data=self.data.training(store), model=self.model, train=self.train
         )
+
+    def predictor(self, store: Store) -> TrackPredictor:
+        """Trajectories by denoising, from a fixed start."""
+        return load_bundle(self.bundle(store)).module("track_diffusion", TrackDiffusion)
 
 
 class TrackGuided(PolicyModel):

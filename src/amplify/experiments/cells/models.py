@@ -8,9 +8,12 @@ from typing import Any, Literal
 from amplify.experiments.cells.data import Data
 from amplify.experiments.engine.cell import Cell
 from amplify.experiments.engine.store import Store
-from amplify.forward.dynamics import ForwardConfig
+from amplify.forward.dynamics import ForwardConfig, ForwardDynamics
 from amplify.inverse.action_decoder import InverseConfig
-from amplify.tokens.tokenizer import TokenizerConfig
+from amplify.policy.bundle import load_bundle
+from amplify.policy.motion import MotionModel
+from amplify.protocols import TrackPredictor
+from amplify.tokens.tokenizer import MotionTokenizer, TokenizerConfig
 from amplify.train import recipes
 from amplify.train.loop import TrainConfig
 from amplify.train.recipes import InverseTraining
@@ -50,7 +53,15 @@ class Tokenizer(Model):
         return recipes.train_tokenizer(store.folder(self.key), data=data, model=self.model, train=self.train)
 
 
-class Forward(Model):
+class TrackModel(Model, ABC):
+    """A model that foresees tracks."""
+
+    @abstractmethod
+    def predictor(self, store: Store) -> TrackPredictor:
+        """The trained model, ready to predict."""
+
+
+class Forward(TrackModel):
     """Forward dynamics.
 
     Args:
@@ -75,6 +86,12 @@ class Forward(Model):
             model=self.model,
             train=self.train,
         )
+
+    def predictor(self, store: Store, **decoding: Any) -> TrackPredictor:
+        """Tokens foreseen and decoded; ``decoding`` is that of `MotionModel`."""
+        bundle = load_bundle(self.bundle(store))
+        tokenizer, forward = bundle.module("tokenizer", MotionTokenizer), bundle.module("forward", ForwardDynamics)
+        return MotionModel(tokenizer, forward, **decoding)
 
 
 class PolicyModel(Model):
