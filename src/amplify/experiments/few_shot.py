@@ -6,6 +6,7 @@ labelled demonstrations only (what the extra video adds), and inverse dynamics t
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from amplify.experiments.arms import Arm, Outcomes, interval_text, points_text
 from amplify.experiments.cells.baselines import TrackGuided
@@ -91,7 +92,8 @@ def policy(lab: Lab, method: str, count: int, seed: int) -> PolicyModel:
     if method == ATM:
         return track_guided(lab, videos, demos, seed)
     forward = lab.forward(demos if method == OWN_VIDEO else videos)
-    return lab.inverse(forward, demos, seed, **({"motion": "none"} if method == NO_MOTION else {}))
+    changes: dict[str, Any] = {"motion": "none"} if method == NO_MOTION else {}
+    return lab.inverse(forward, demos, seed, **changes)
 
 
 def track_guided(lab: Lab, videos: Data, demos: Data, seed: int) -> TrackGuided:

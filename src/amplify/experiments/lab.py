@@ -53,6 +53,8 @@ class LabConfig(Config):
         diffusion: Model of diffused tracks; it gets the same budget.
         inverse: Model of inverse dynamics and of the baselines' action decoder.
         inverse_training: Its budget, and that of every other policy.
+        zero_shot_training: The same where the targets' actions are missing: more actions of other kinds to learn from.
+            Only tokens of real tracks are used: what forward dynamics foresees belongs to its own tasks.
         training_seeds: Policies trained with other seeds, a cell of the table.
         rollouts: Initial states a task.
         max_decisions: Step limit of a rollout.
@@ -64,8 +66,8 @@ class LabConfig(Config):
     tasks: tuple[str, ...] = PAIRS
     videos: int = 30
     held_out: int = 5
-    demos: int = 10
-    play: int = 10
+    demos: int = 30
+    play: int = 20
     tracking: Tracking = Tracking()
     tokenizer: TokenizerConfig = TokenizerConfig.quickstart()
     tokenizer_training: TrainConfig
@@ -76,8 +78,9 @@ class LabConfig(Config):
     diffusion: TrackDiffusionConfig = TrackDiffusionConfig.quickstart()
     inverse: InverseConfig = InverseConfig.quickstart(image_dropout=0.3)
     inverse_training: InverseTraining
+    zero_shot_training: InverseTraining
     training_seeds: int = 3
-    rollouts: int = 15
+    rollouts: int = 10
     max_decisions: int = 60
     controller: ControllerConfig = ControllerConfig(replan_every=2)
 
@@ -99,6 +102,7 @@ def _smoke(**changes: Any) -> LabConfig:
         "diffusion": TrackDiffusionConfig.quickstart(width=32, layers=1),
         "inverse": InverseConfig.quickstart(width=32, layers=1, image_dropout=0.3),
         "inverse_training": InverseTraining(loop=TrainConfig(steps=4, **loop)),
+        "zero_shot_training": InverseTraining(loop=TrainConfig(steps=4, **loop), predicted_from=1.0),
         "training_seeds": 1,
         "rollouts": 1,
         "max_decisions": 4,
@@ -108,10 +112,13 @@ def _smoke(**changes: Any) -> LabConfig:
 
 def _laptop(**changes: Any) -> LabConfig:
     settings: dict[str, Any] = {
-        "tokenizer_training": TrainConfig(steps=900, batch_size=64, learning_rate=3e-3),
-        "forward_training": TrainConfig(steps=1000, batch_size=64, learning_rate=1e-3),
+        "tokenizer_training": TrainConfig(steps=1000, batch_size=64, learning_rate=3e-3),
+        "forward_training": TrainConfig(steps=1000, batch_size=64, learning_rate=3e-3),
         "any_point_training": TrainConfig(steps=1600, batch_size=64, learning_rate=3e-3),
         "inverse_training": InverseTraining(loop=TrainConfig(steps=500, batch_size=64, learning_rate=1e-3)),
+        "zero_shot_training": InverseTraining(
+            loop=TrainConfig(steps=900, batch_size=64, learning_rate=1e-3), predicted_from=1.0
+        ),
     }
     return LabConfig(budget="laptop", **{**settings, **changes})
 
@@ -120,9 +127,12 @@ def _long(**changes: Any) -> LabConfig:
     settings: dict[str, Any] = {
         "videos": 50,
         "tokenizer_training": TrainConfig(steps=3000, batch_size=64, learning_rate=3e-3),
-        "forward_training": TrainConfig(steps=4000, batch_size=64, learning_rate=1e-3),
+        "forward_training": TrainConfig(steps=4000, batch_size=64, learning_rate=3e-3),
         "any_point_training": TrainConfig(steps=6400, batch_size=64, learning_rate=3e-3),
         "inverse_training": InverseTraining(loop=TrainConfig(steps=1500, batch_size=64, learning_rate=1e-3)),
+        "zero_shot_training": InverseTraining(
+            loop=TrainConfig(steps=3000, batch_size=64, learning_rate=1e-3), predicted_from=1.0
+        ),
         "training_seeds": 5,
         "rollouts": 50,
     }
@@ -214,9 +224,11 @@ class Lab:
             data=data, model=self.config.diffusion, train=self.seeded(self.config.any_point_training, seed)
         )
 
-    def inverse(self, forward: Forward, data: Data, seed: int, **changes: Any) -> Inverse:
+    def inverse(
+        self, forward: Forward, data: Data, seed: int, *, training: InverseTraining | None = None, **changes: Any
+    ) -> Inverse:
         """Inverse dynamics; ``changes`` are to its model."""
-        training = self.config.inverse_training
+        training = training or self.config.inverse_training
         return Inverse(
             forward=forward,
             data=data,
@@ -224,12 +236,13 @@ class Lab:
             train=training.model_copy(update={"loop": self.seeded(training.loop, seed)}),
         )
 
-    def cloning(self, data: Data, seed: int, **changes: Any) -> Cloning:
+    def cloning(self, data: Data, seed: int, *, training: InverseTraining | None = None, **changes: Any) -> Cloning:
         """Behaviour cloning for as many steps; ``changes`` are to its model. It reads no tracks."""
+        training = training or self.config.inverse_training
         return Cloning(
             data=data.model_copy(update={"tracking": None}),
             model=changed(self.config.inverse, changes),
-            train=self.seeded(self.config.inverse_training.loop, seed),
+            train=self.seeded(training.loop, seed),
         )
 
     def rollouts(
@@ -237,21 +250,23 @@ class Lab:
         model: PolicyModel,
         *,
         tasks: tuple[str, ...] | None = None,
+        rollouts: int | None = None,
         instructions: tuple[tuple[str, str], ...] = (),
         films: int = 0,
     ) -> Rollouts:
         """The policy in closed loop; equal initial states for all policies."""
+        rollouts = rollouts or self.config.rollouts
         return Rollouts(
             model=model,
             rollout=RolloutConfig(
                 tasks=tasks or self.config.tasks,
-                rollouts=self.config.rollouts,
+                rollouts=rollouts,
                 seed=self.config.seed,
                 controller=self.config.controller,
                 max_decisions=self.config.max_decisions,
                 instructions=instructions,
                 films=films,
-                copies=min(20, self.config.rollouts),
+                copies=min(20, rollouts),
             ),
         )
 

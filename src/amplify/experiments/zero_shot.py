@@ -49,9 +49,10 @@ class ZeroShot(Study):
         return [*listed, self._arm(CLONING, "demos", RIGHT)]
 
     def _arm(self, method: str, source: str, told: str) -> Arm:
+        seeds = self.config.training_seeds if source == "both" else 1
         runs = [
             tuple(self._rollouts(method, source, told, target, seed) for target in self.targets)
-            for seed in range(self.config.training_seeds)
+            for seed in range(seeds)
         ]
         condition = SOURCES[source] + ("" if told == RIGHT else f", {WRONG}")
         return Arm(method=method, condition=condition, runs=tuple(runs))
@@ -62,6 +63,7 @@ class ZeroShot(Study):
         return self.lab.rollouts(
             self.model(method, source, target, seed),
             tasks=(target,),
+            rollouts=2 * self.config.rollouts,
             instructions=wrong if told == WRONG else (),
             films=films,
         )
@@ -74,9 +76,11 @@ class ZeroShot(Study):
             Part(recording=lab.play(self.config.tasks), tasks=others),
         )
         data = lab.data(*{"demos": (demos,), "play": (play,), "both": (demos, play)}[source])
+        training = self.config.zero_shot_training
         if method == CLONING:
-            return lab.cloning(data, seed)
-        return lab.inverse(lab.forward(lab.data(lab.videos())), data, seed, image_dropout=1.0)
+            return lab.cloning(data, seed, training=training)
+        # Without the image inverse dynamics cannot take a scene that it knows for the task that it knows there.
+        return lab.inverse(lab.forward(lab.data(lab.videos())), data, seed, training=training, image_dropout=1.0)
 
     def evidence(self, store: Store) -> Evidence:
         """Success by source and target, right against wrong instruction."""
