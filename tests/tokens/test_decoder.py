@@ -7,7 +7,7 @@ from amplify.tokens.decoder import TokenDecoder, fourier_features
 def make_decoder(**changes) -> TokenDecoder:
     settings = {
         "views": 2, "steps": 5, "width": 16, "layers": 1, "heads": 2, "hidden": 12, "code_width": 4,
-        "code_in_query": False, "window": 5, "centre_bias": 0.0, "dropout": 0.0,
+        "code_in_query": False, "key_positions": True, "window": 5, "centre_bias": 0.0, "dropout": 0.0,
     }  # fmt: skip
     torch.manual_seed(0)
     return TokenDecoder(**{**settings, **changes}).eval()
@@ -36,6 +36,12 @@ def test_the_order_of_codes_matters(code_in_query):
     decoder = make_decoder(code_in_query=code_in_query)
     codes = torch.randn(1, 5, 4)
     assert not torch.allclose(decoder(codes), decoder(codes.flip(1)), atol=1e-3)
+
+
+def test_without_positions_on_keys_the_order_of_codes_is_lost():
+    decoder = make_decoder(key_positions=False)
+    codes = torch.randn(1, 5, 4)
+    assert torch.allclose(decoder(codes), decoder(codes.flip(1)), atol=1e-5)
 
 
 def test_points_and_views_differ():

@@ -132,6 +132,7 @@ def test_the_unit_of_velocity_is_fitted_to_the_data(make_window):
     "change",
     [
         {"encoder_layers": 3}, {"decoder_layers": 2}, {"decoder_hidden": 16}, {"code_in_query": False},
+        {"key_positions": False},
         {"width": 64}, {"heads": 4},
         {"levels": (8, 5)}, {"window": 9}, {"encoder_mask": "full"}, {"subset_points": 4}, {"centre_bias": 0.0},
         {"regression_weight": 0.0}, {"path_weight": 0.5}, {"agreement_px": 2.0}, {"disagreement_weight": 0.5},

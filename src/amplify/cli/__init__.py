@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "experiment few-shot": ("amplify.cli.experiment", "2, 5 and 10 demonstrations a task, with baselines"),
     "experiment embodiment": ("amplify.cli.experiment", "action-free videos of another body"),
     "experiment tracks": ("amplify.cli.experiment", "track prediction: tokens, regression, diffusion"),
+    "experiment ablation": ("amplify.cli.experiment", "one option changed at a time"),
     "bench tracker": ("amplify.cli.bench", "quality and speed of a tracker against the simulator's truth"),
     "doctor": ("amplify.cli.doctor", "check that rendering and the offline encoders work"),
 }

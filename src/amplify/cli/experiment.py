@@ -66,6 +66,21 @@ def tracks(
     return _run("tracks", out, budget, workers, seed=seed, tracker=tracker)
 
 
+def ablation(
+    *, out: Path = OUT, budget: str = "laptop", seed: int = 0, tracker: str = "ground-truth", workers: int | None = None
+) -> dict[str, Any]:
+    """One option of training or decoding changed at a time, with its effect on tracks or success.
+
+    Args:
+        out: Folder of all experiments; finished cells in it are shared, and the same command resumes.
+        budget: "smoke" (its figures mean nothing), "laptop" or "long".
+        seed: Of recording, training and evaluation.
+        tracker: What all models learn from: "ground-truth" compares models, "flow" adds the tracker's errors.
+        workers: Processes; all cores by default.
+    """
+    return _run("ablation", out, budget, workers, seed=seed, tracker=tracker)
+
+
 def _run(name: str, out: Path, budget: str, workers: int | None, *, seed: int, tracker: str) -> dict[str, Any]:
     from amplify.sim.gl import ensure_gl
 

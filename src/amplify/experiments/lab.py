@@ -56,6 +56,7 @@ class LabConfig(Config):
         zero_shot_training: The same where the targets' actions are missing: more actions of other kinds to learn from.
             Only tokens of real tracks are used: what forward dynamics foresees belongs to its own tasks.
         training_seeds: Policies trained with other seeds, a cell of the table.
+        ablation_seeds: The same for each option of the ablation.
         rollouts: Initial states a task.
         max_decisions: Step limit of a rollout.
         controller: Replanning and ensembling, for every policy.
@@ -80,6 +81,7 @@ class LabConfig(Config):
     inverse_training: InverseTraining
     zero_shot_training: InverseTraining
     training_seeds: int = 3
+    ablation_seeds: int = 1
     rollouts: int = 10
     max_decisions: int = 60
     controller: ControllerConfig = ControllerConfig(replan_every=2)
@@ -134,6 +136,7 @@ def _long(**changes: Any) -> LabConfig:
             loop=TrainConfig(steps=3000, batch_size=64, learning_rate=1e-3), predicted_from=1.0
         ),
         "training_seeds": 5,
+        "ablation_seeds": 3,
         "rollouts": 50,
     }
     return LabConfig(budget="long", **{**settings, **changes})

@@ -34,6 +34,7 @@ class TokenDecoder(nn.Module):
         hidden: Channels of the MLP.
         code_width: Channels of a code.
         code_in_query: Whether a step's query holds the step's own code beside its position.
+        key_positions: Whether codes carry their positions where steps attend to them.
         window: Side of the local window in pixels.
         centre_bias: First logit of "does not move"; most points of a fixed camera do not.
         dropout: Residual dropout.
@@ -50,12 +51,13 @@ class TokenDecoder(nn.Module):
         hidden: int,
         code_width: int,
         code_in_query: bool,
+        key_positions: bool,
         window: int,
         centre_bias: float,
         dropout: float,
     ):
         super().__init__()
-        self.code_in_query = code_in_query
+        self.code_in_query, self.key_positions = code_in_query, key_positions
         self.code = nn.Linear(code_width, width)
         self.code_positions = embedding_table(steps, width)
         self.queries = embedding_table(steps, width)
@@ -73,7 +75,7 @@ class TokenDecoder(nn.Module):
         """What happens at each step, for all points together."""
         embedded = self.code(codes)
         queries = self.queries + (embedded if self.code_in_query else torch.zeros_like(embedded))
-        return self.transformer(queries, embedded + self.code_positions)
+        return self.transformer(queries, embedded + self.code_positions if self.key_positions else embedded)
 
     def logits(
         self, steps: Float[Tensor, "b t w"], queries: Float[Tensor, "#b v n 2"]
