@@ -1,7 +1,7 @@
 """Pictures: tracks and text on images, panels, sheets, plots. Takes and gives uint8 RGB; decides and stores nothing."""
 
 from amplify.draw.layout import enlarged, label, panels, png, sheet, title
-from amplify.draw.plots import plot_bars, plot_curves
+from amplify.draw.plots import plot_bars, plot_curves, plot_rows
 from amplify.draw.tracks import draw_track_video, draw_tracks
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "panels",
     "plot_bars",
     "plot_curves",
+    "plot_rows",
     "png",
     "sheet",
     "title",

@@ -85,6 +85,30 @@ def plot_bars(
     return _finish(figure)
 
 
+def plot_rows(
+    rows: Mapping[str, Interval], *, x: str, reference: str | None = None, width_in: float | int = 8.0
+) -> bytes:
+    """Horizontal bars with their intervals, one a row, as a PNG file.
+
+    Args:
+        rows: In order from the top; names may be sentences.
+        x: Label of the axis, with unit.
+        reference: The row that others are compared with: it has a colour of its own and a line through the others.
+        width_in: Width in inches, at 160 dots an inch; the height follows the number of rows.
+    """
+    figure, axes = _axes((width_in, 0.8 + 0.26 * len(rows)))
+    for position, (name, value) in enumerate(rows.items()):
+        axes.barh(-position, value.mean, 0.7, color=PALETTE[1] if name == reference else PALETTE[0])
+        axes.plot([value.low, value.high], [-position] * 2, color="#1c2026", linewidth=1.2, solid_capstyle="butt")
+    if reference is not None:
+        axes.axvline(rows[reference].mean, color=PALETTE[1], linewidth=1.0, linestyle="--")
+    axes.set_yticks([-position for position in range(len(rows))], list(rows))
+    axes.grid(axis="x", color="#e6e9ed", linewidth=0.8)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(x, fontsize=9)
+    return _finish(figure)
+
+
 def _colours(count: int) -> list[str]:
     return [PALETTE[i % len(PALETTE)] for i in range(count)]
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from amplify.evaluate.report import Section, Table
+from amplify.draw import plot_rows
+from amplify.evaluate.report import Picture, Section, Table
 from amplify.evaluate.tracks import interval
 from amplify.experiments.arms import Arm, Outcomes, interval_text, points_text, success_cell
 from amplify.experiments.cells.data import Part, Tracking
@@ -18,6 +19,7 @@ from amplify.experiments.engine.cell import Cell
 from amplify.experiments.engine.store import Store
 from amplify.experiments.engine.study import Evidence, Study
 from amplify.experiments.lab import Lab, LabConfig, changed
+from amplify.metrics.statistics import Interval
 
 BASE = "as in the lab"
 DEMOS = 5
@@ -163,10 +165,12 @@ class Ablation(Study):
         }
 
     def _motion(self, rows: Mapping[str, Mapping[str, Any]], scores: Mapping[str, Any]) -> Section:
+        errors = {name: interval(scores[name], name, seed=self.config.seed) for name in rows}
+        comparable = {name: errors[name] for name, option in MOTION_OPTIONS.items() if not option.tracking}
         table = [
             [
                 name,
-                interval_text(interval(scores[name], name, seed=self.config.seed)),
+                interval_text(errors[name]),
                 row["tokenizer_error_px"],
                 row["mse"],
                 row["delta_auc"],
@@ -177,6 +181,12 @@ class Ablation(Study):
         ]
         return Section(
             heading="Motion models",
+            pictures=[
+                Picture(
+                    png=plot_rows(comparable, x="error on moving points, px", reference=BASE),
+                    caption="Rows with the same points and horizon; 95 % intervals over held-out episodes.",
+                )
+            ],
             text="Moving points of held-out episodes against the simulator's truth; equal steps, so that options that "
             "make a step dearer show it in the last column. Another horizon or grid changes the task itself: compare "
             "those rows with their own 'no motion'.",
@@ -190,12 +200,21 @@ class Ablation(Study):
 
     def _actions(self, outcomes: Outcomes) -> Section:
         condition = outcomes.conditions[0]
-        table = []
+        table, bars = [], {}
         for name in outcomes.methods:
+            row = outcomes.success(name, condition)
+            assert row is not None
+            bars[name] = Interval(row["mean"], *row["ci95"])
             against = "–" if name == BASE else points_text(outcomes.difference(name, BASE, condition))
-            table.append([name, success_cell(outcomes.success(name, condition)), against])
+            table.append([name, success_cell(row), against])
         return Section(
             heading="Inverse dynamics",
             text=f"Success in closed loop with {condition} a task.",
+            pictures=[
+                Picture(
+                    png=plot_rows(bars, x="success rate", reference=BASE),
+                    caption="Wilson 95 % intervals over all rollouts.",
+                )
+            ],
             tables=[Table(header=["", "success, 95 %", f"points against '{BASE}', paired"], rows=table)],
         )

@@ -1,0 +1,67 @@
+"""Every study at the smoke budget, in one folder, through the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from amplify.cli import run
+from amplify.experiments.engine.store import RESULT, Store
+from amplify.experiments.studies import STUDIES
+
+pytestmark = pytest.mark.xdist_group("experiments")
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("experiments")
+
+
+def results(out: Path) -> dict[str, float]:
+    return {path.parent.name: path.stat().st_mtime for path in out.glob(f"cells/*/{RESULT}")}
+
+
+@pytest.mark.parametrize("name", sorted(STUDIES))
+def test_a_study_runs_and_shows_its_evidence(name: str, out: Path, capsys: pytest.CaptureFixture[str]):
+    earlier = results(out)
+    arguments = ["experiment", name, "--budget", "smoke", "--out", str(out), "--workers", "0", "--json"]
+    assert run(arguments) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert summary["verdict"].startswith("A smoke run")
+    report = json.loads((out / name / "report.json").read_text(), parse_constant=pytest.fail)
+    assert report["verdict"] == summary["verdict"]
+    assert report["figures"]
+    page = (out / name / "report.html").read_text()
+    assert "data:image/png" in page
+    assert report["question"] in page
+    done = results(out)
+    assert earlier.items() <= done.items(), "a finished cell was computed again"
+    assert len(done) > len(earlier)
+    assert run(arguments) == 0
+    assert results(out) == done
+
+
+def test_an_interrupted_study_goes_on(out: Path):
+    """The cell that was not finished is computed again, the others are not."""
+    keys = [key for key in results(out) if key.startswith("rollouts-")]
+    assert keys
+    before = Store(out).result(keys[0])
+    (out / "cells" / keys[0] / RESULT).unlink()
+    done = results(out)
+    assert run(["experiment", "few-shot", "--budget", "smoke", "--out", str(out), "--workers", "0"]) == 0
+    assert run(["experiment", "zero-shot", "--budget", "smoke", "--out", str(out), "--workers", "0"]) == 0
+    assert run(["experiment", "embodiment", "--budget", "smoke", "--out", str(out), "--workers", "0"]) == 0
+    assert run(["experiment", "ablation", "--budget", "smoke", "--out", str(out), "--workers", "0"]) == 0
+    after = results(out)
+    assert done.items() <= after.items()
+    assert after.keys() - done.keys() == {keys[0]}
+    assert Store(out).result(keys[0]) == before, "the same cell has another result"
+
+
+def test_unknown_names_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert run(["experiment", "zero-shot", "--budget", "laptob", "--out", str(tmp_path)]) == 2
+    assert "laptop" in capsys.readouterr().err
+    assert run(["experiment", "zero-shot", "--tracker", "flo", "--out", str(tmp_path)]) == 2
+    assert "flow" in capsys.readouterr().err
+    assert run(["experiment", "few-shots"]) == 2
+    assert "few-shot" in capsys.readouterr().err
