@@ -56,6 +56,7 @@ class LabConfig(Config):
         zero_shot_training: The same where the targets' actions are missing: more actions of other kinds to learn from.
             Only tokens of real tracks are used: what forward dynamics foresees belongs to its own tasks.
         training_seeds: Policies trained with other seeds, a cell of the table.
+        motion_seeds: The same for motion models, where these are what is compared.
         ablation_seeds: The same for each option of the ablation.
         rollouts: Initial states a task.
         max_decisions: Step limit of a rollout.
@@ -81,6 +82,7 @@ class LabConfig(Config):
     inverse_training: InverseTraining
     zero_shot_training: InverseTraining
     training_seeds: int = 3
+    motion_seeds: int = 2
     ablation_seeds: int = 1
     rollouts: int = 10
     max_decisions: int = 60
@@ -106,6 +108,7 @@ def _smoke(**changes: Any) -> LabConfig:
         "inverse_training": InverseTraining(loop=TrainConfig(steps=4, **loop)),
         "zero_shot_training": InverseTraining(loop=TrainConfig(steps=4, **loop), predicted_from=1.0),
         "training_seeds": 1,
+        "motion_seeds": 1,
         "rollouts": 1,
         "max_decisions": 4,
     }
@@ -136,6 +139,7 @@ def _long(**changes: Any) -> LabConfig:
             loop=TrainConfig(steps=3000, batch_size=64, learning_rate=1e-3), predicted_from=1.0
         ),
         "training_seeds": 5,
+        "motion_seeds": 3,
         "ablation_seeds": 3,
         "rollouts": 50,
     }

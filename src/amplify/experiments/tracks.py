@@ -47,7 +47,7 @@ class Tracks(Study):
 
     def _cells(self) -> dict[str, list[TrackScores]]:
         recordings = {SEEN: self.lab.held_out(), UNSEEN: self.unseen()}
-        seeds = range(self.config.training_seeds)
+        seeds = range(self.config.motion_seeds)
         return {name: [self._scores(recording, seed) for seed in seeds] for name, recording in recordings.items()}
 
     def unseen(self) -> Recording:
@@ -92,7 +92,7 @@ class Tracks(Study):
             "amplify_against_atm": against | {"moving_error_ratio_ci95": [error.low, error.high]},
             "paper_against_atm": PAPER,
             "training_cpu_seconds": spent,
-            "seeds": self.config.training_seeds,
+            "seeds": self.config.motion_seeds,
         }
         sections = [self._section(name, row) for name, row in scores.items()]
         return Evidence(verdict=verdict, figures=figures, sections=[*sections, self._ratios(against, spent)])
@@ -108,7 +108,7 @@ class Tracks(Study):
 
     def _spent(self, store: Store) -> dict[str, float]:
         """CPU seconds of training, mean over seeds; AMPLIFY's of tokenizer and forward dynamics together."""
-        videos, seeds = self.lab.data(self.lab.videos()), range(self.config.training_seeds)
+        videos, seeds = self.lab.data(self.lab.videos()), range(self.config.motion_seeds)
 
         def mean(cells: Sequence[Sequence[Cell]]) -> float:
             return sum(store.seconds(cell.key)["cpu"] for row in cells for cell in row) / len(cells)
@@ -126,7 +126,7 @@ class Tracks(Study):
         return Section(
             heading=f"Predicted tracks: {name}",
             text=f"{len(scores['episodes'])} episodes, {scores['windows']} windows, mean of "
-            f"{self.config.training_seeds} training seed(s). Pixels of a 128×128 frame.",
+            f"{self.config.motion_seeds} training seed(s). Pixels of a 128×128 frame.",
             pictures=[
                 Picture(
                     png=plot_bars(bars, y="error on moving points, px", size_in=(9.0, 3.4)),

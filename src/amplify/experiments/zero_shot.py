@@ -49,7 +49,8 @@ class ZeroShot(Study):
         return [*listed, self._arm(CLONING, "demos", RIGHT)]
 
     def _arm(self, method: str, source: str, told: str) -> Arm:
-        seeds = self.config.training_seeds if source == "both" else 1
+        # The claim rests on one arm; the others need no more than to be told apart from it.
+        seeds = self.config.training_seeds if (method, source) == (AMPLIFY, "both") else 1
         runs = [
             tuple(self._rollouts(method, source, told, target, seed) for target in self.targets)
             for seed in range(seeds)
