@@ -8,6 +8,7 @@ its summary: printed as lines, or as one JSON line at the end with ``--json``. E
 import importlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -73,10 +74,15 @@ def run(argv: Sequence[str]) -> int:
         return 130
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 2
-    if as_json:
-        print(json.dumps(summary, default=str))
-    else:
-        _show(summary)
+    try:
+        if as_json:
+            print(json.dumps(summary, default=str))
+        else:
+            _show(summary)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has seen enough (``| head``); the interpreter must not try to flush the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

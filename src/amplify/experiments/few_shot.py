@@ -19,7 +19,10 @@ from amplify.experiments.lab import Lab, LabConfig
 
 AMPLIFY, CLONING, ATM = "AMPLIFY", "behaviour cloning", "ATM"
 OWN_VIDEO, NO_MOTION = "AMPLIFY, video of the demonstrations only", "inverse dynamics without tokens"
-METHODS = (AMPLIFY, CLONING, ATM, OWN_VIDEO, NO_MOTION)
+METHODS = (AMPLIFY, CLONING, ATM)
+CONTROLS = (OWN_VIDEO, NO_MOTION)
+MOST_FOR_CONTROLS = 5
+"""Controls are run where the claim is made: with few demonstrations."""
 
 
 class FewShot(Study):
@@ -47,7 +50,7 @@ class FewShot(Study):
                 runs=tuple((self.lab.rollouts(policy(self.lab, method, count, seed)),) for seed in seeds),
             )
             for count in self.counts
-            for method in METHODS
+            for method in (*METHODS, *(CONTROLS if count <= MOST_FOR_CONTROLS else ()))
         ]
 
     def evidence(self, store: Store) -> Evidence:
@@ -61,6 +64,7 @@ class FewShot(Study):
                 f"{points_text(outcomes.difference(AMPLIFY, theirs, condition(count)))} points against {theirs} "
                 f"(× {interval_text(outcomes.ratio(AMPLIFY, theirs, condition(count)))})"
                 for theirs in (CLONING, ATM, OWN_VIDEO)
+                if outcomes.success(theirs, condition(count))
             ]
             sentences.append(
                 f"With {condition(count)} AMPLIFY succeeds in {100 * row['mean']:.0f} % of {row['rollouts']} rollouts: "
