@@ -160,3 +160,14 @@ def test_bars_with_intervals_and_dots():
     dotted = decoded(draw.plot_bars(groups, y="success", limit=(0, 1), dots={"drawer-open": {"AMPLIFY": [0.7, 0.85]}}))
     assert plain.shape == dotted.shape
     assert not np.array_equal(plain, dotted)
+
+
+def test_rows_mark_the_reference():
+    rows = {"as it is": Interval(2.0, 1.5, 2.5), "a change with a long name": Interval(3.0, 2.0, 4.0)}
+    plain = decoded(draw.plot_rows(rows, x="error, px"))
+    marked = decoded(draw.plot_rows(rows, x="error, px", reference="as it is"))
+    taller = decoded(draw.plot_rows({**rows, "third": Interval(1.0, 0.5, 1.5)}, x="error, px"))
+    orange = np.abs(marked.astype(int) - [0xE8, 0x74, 0x3B]).sum(axis=-1) < 30
+    assert orange.sum() > 500
+    assert not (np.abs(plain.astype(int) - [0xE8, 0x74, 0x3B]).sum(axis=-1) < 30).any()
+    assert taller.shape[0] > plain.shape[0]

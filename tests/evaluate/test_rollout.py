@@ -63,3 +63,17 @@ def test_the_first_failure_counts_as_failure_whatever_happens_to_others():
     success, _ = rollout(Walk(2, max_steps=2), Stride(0.5), [0, 0], ControllerConfig(replan_every=1))
     assert not success.any()
     assert isinstance(success, np.ndarray)
+
+
+class Listener(Stride):
+    def plan(self, observation, *, previous=None, generator=None):
+        self.heard = observation.instruction
+        return super().plan(observation)
+
+
+def test_a_policy_can_be_told_something_else():
+    policy = Listener(0.5)
+    rollout(Walk(2), policy, [0, 0], ControllerConfig())
+    assert policy.heard == ("go right",) * 2
+    rollout(Walk(2), policy, [0, 0], ControllerConfig(), instruction="go left")
+    assert policy.heard == ("go left",) * 2

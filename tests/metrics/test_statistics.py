@@ -6,7 +6,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amplify.metrics.statistics import bootstrap, codebook_usage, hierarchical_bootstrap, paired_comparison, wilson
+from amplify.metrics.statistics import (
+    bootstrap,
+    codebook_usage,
+    hierarchical_bootstrap,
+    paired_comparison,
+    paired_ratio,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +104,16 @@ def test_pairing_removes_what_the_states_have_in_common():
 def test_pairs_must_match():
     with pytest.raises(ValueError, match="same tasks"):
         paired_comparison({"a": [1.0]}, {"a": [1.0, 0.0]}, generator=np.random.default_rng(0))
+    with pytest.raises(ValueError, match="same tasks"):
+        paired_ratio({"a": [1.0]}, {"b": [1.0]}, generator=np.random.default_rng(0))
+
+
+def test_a_ratio_holds_for_every_resample_where_states_are_proportional():
+    values = np.random.default_rng(0).uniform(0.2, 0.4, size=(4, 20))
+    theirs = {task: list(row) for task, row in zip("abcd", values)}
+    ours = {task: list(2 * row) for task, row in zip("abcd", values)}
+    interval = paired_ratio(ours, theirs, generator=np.random.default_rng(1))
+    assert (interval.low, interval.mean, interval.high) == pytest.approx((2, 2, 2))
 
 
 def test_codebook_usage():

@@ -107,7 +107,24 @@ def test_the_source_of_tokens_has_an_effect(tmp_path):
     )
 
 
-@pytest.mark.parametrize(("motion_seen", "width"), [("codes", 2), ("steps", 16)])
+def test_nothing_is_foreseen_where_the_instruction_is_unknown(tmp_path):
+    """Play asks for nothing: its tokens are those of its real tracks, whatever the share of foreseen ones."""
+    videos = moving.write(tmp_path / "videos", actions=False, episodes=1)  # "open" alone
+    forward = motion(tmp_path, data(videos))
+    shares = {"real": 1.0, "foreseen": 0.0}
+    for name, first in (("play", 1), ("mixed", 0)):
+        demos = moving.write(tmp_path / name, actions=True, episodes=1 + (name == "mixed"), first=first)
+        for share, value in shares.items():
+            training = InverseTraining(loop=LOOP, predicted_from=value, predicted_samples=2, temperature=3.0)
+            recipes.train_inverse(
+                tmp_path / f"{name}-{share}", parent=forward, data=data(demos), model=INVERSE, train=training
+            )
+    guide = "inverse.decoder.guide.weight"
+    assert torch.equal(weights(tmp_path / "play-real")[guide], weights(tmp_path / "play-foreseen")[guide])
+    assert not torch.equal(weights(tmp_path / "mixed-real")[guide], weights(tmp_path / "mixed-foreseen")[guide])
+
+
+@pytest.mark.parametrize(("motion_seen", "width"), [("codes", 2), ("steps", 16), ("none", 2)])
 def test_what_inverse_dynamics_sees_of_tokens(tmp_path, motion_seen, width):
     demos = moving.write(tmp_path / "demos", actions=True, episodes=1)
     forward = motion(tmp_path, data(demos))
