@@ -31,7 +31,7 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def test_one_future_is_the_greedy_one_decoded(make, models, features):
+def test_one_future_is_the_one_to_expect_decoded(make, models, features):
     model = make()
     assert isinstance(model, TrackPredictor)
     window = model.predict(features, QUERIES)
@@ -86,15 +86,15 @@ def test_samples_depend_on_seed_temperature_and_top_k(make, models, features):
     assert torch.equal(make(temperature=1e-5).sample(features, 4, seeded())[0].indices, greedy)
 
 
-def test_the_greedy_future_comes_first_when_asked(make, models, features):
-    greedy = models["forward"].generate(features).indices
-    tokens, log_likelihood = make().sample(features, 3, seeded(), greedy_first=True)
-    assert torch.equal(tokens.indices[:, 0], greedy)
+def test_the_future_to_expect_comes_first_when_asked(make, models, features):
+    expected = models["forward"].plan(features).indices
+    tokens, log_likelihood = make().sample(features, 3, seeded(), expected_first=True)
+    assert torch.equal(tokens.indices[:, 0], expected)
     plain, _ = make().sample(features, 2, seeded())
     assert torch.equal(tokens.indices[:, 1:], plain.indices)
     assert log_likelihood.shape == (3, 3)
-    alone, _ = make().sample(features, 1, seeded(), greedy_first=True)
-    assert torch.equal(alone.indices[:, 0], greedy)
+    alone, _ = make().sample(features, 1, seeded(), expected_first=True)
+    assert torch.equal(alone.indices[:, 0], expected)
 
 
 def test_decoding_has_an_effect(make, features):

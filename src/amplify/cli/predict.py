@@ -28,7 +28,7 @@ def predict(
 ) -> dict[str, Any]:
     """Draws where points will go, given one image and one sentence; several futures with their log-likelihoods.
 
-    The first future takes the likeliest motion token at every step, the others are drawn at random; panels show the
+    One future is the motion to expect, on which a policy would act; the others are drawn at random. Panels show the
     likeliest first. ``log p`` is that of the exact token string in nats: it ranks futures and is no probability of a
     motion, since many strings stand for nearly the same one.
 
@@ -36,7 +36,7 @@ def predict(
         bundle: A bundle with tokenizer and forward dynamics, or the run that wrote it.
         image: A png, jpg or other image, or a video with --frame; one a camera, in the bundle's order.
         text: What should happen ("open the drawer").
-        samples: Futures: the greedy one and so many less one random ones.
+        samples: Futures: the one to expect and so many less one random ones.
         temperature: Of the random futures; below 1 they stay closer to the likeliest one.
         seed: Of the random futures.
         out: A .png, or an .mp4 in which points travel.
@@ -66,7 +66,7 @@ def predict(
         logger.warning("%r was not asked for in training; the closest there: %s", text, ", ".join(map(repr, closest)))
 
     panels = [
-        Panel(tracks=future.tracks, caption=_caption(place, future.log_likelihood, greedy=future.greedy))
+        Panel(tracks=future.tracks, caption=_caption(place, future.log_likelihood, expected=future.expected))
         for place, future in enumerate(futures, start=1)
     ]
     heading = f"“{text.strip()}”"
@@ -88,7 +88,7 @@ def predict(
             str(place): {
                 "tokens": list(future.tokens),
                 "log_likelihood": future.log_likelihood,
-                "greedy": future.greedy,
+                "expected": future.expected,
                 "moving_path_px": future.path_px,
                 "moving_share": future.moving_share,
             }
@@ -108,5 +108,5 @@ def _frame(path: Path, number: int) -> UInt8[np.ndarray, "h w 3"]:
     return read_video(path, number, 1)[0]
 
 
-def _caption(place: int, log_likelihood: float, *, greedy: bool) -> str:
-    return f"{place}   log p {log_likelihood:.1f}".replace("-", "−") + ("   greedy" if greedy else "")
+def _caption(place: int, log_likelihood: float, *, expected: bool) -> str:
+    return f"{place}   log p {log_likelihood:.1f}".replace("-", "−") + ("   expected" if expected else "")

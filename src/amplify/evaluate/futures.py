@@ -30,7 +30,7 @@ class Future:
     Args:
         tokens: Its motion tokens.
         log_likelihood: Of exactly these tokens under forward dynamics, nats.
-        greedy: Whether it is made of the likeliest token at every step; otherwise it was drawn at random.
+        expected: Whether it is the motion to expect, on which a policy acts; otherwise it was drawn at random.
         tracks: For each view the points' positions, normalised in the view's square frame.
         path_px: Mean path length of the moving points, pixels of a 128×128 frame; 0 where nothing moves.
         moving_share: Share of the points that move more than a pixel of such a frame.
@@ -38,7 +38,7 @@ class Future:
 
     tokens: tuple[int, ...]
     log_likelihood: float
-    greedy: bool
+    expected: bool
     tracks: tuple[Float[Tensor, "t _ 2"], ...]
     path_px: float
     moving_share: float
@@ -84,7 +84,7 @@ class Foresight:
         seed: int = 0,
         grid: int | None = None,
     ) -> list[Future]:
-        """The greedy future and ``samples`` − 1 random ones, likeliest first.
+        """The future to expect and ``samples`` − 1 random ones, likeliest first.
 
         Args:
             images: One a camera of the bundle, in its order, any size.
@@ -109,7 +109,7 @@ class Foresight:
             raise UsageError("the instruction is empty", remedy="say what should happen: --text 'open the drawer'")
         features = self._features(images, framings, instruction)
         tokens, log_likelihood = self.model.sample(
-            features, samples, torch_generator(seed, "predict"), temperature, greedy_first=True
+            features, samples, torch_generator(seed, "predict"), temperature, expected_first=True
         )
         queries = uniform_grid((self.info.grid or 10) if grid is None else grid)
         window = self.model.decode(tokens, queries).map(lambda x: x[0])  # (samples, v, t, n, 2)
@@ -150,7 +150,7 @@ class Foresight:
 
 
 def _future(
-    tokens: tuple[int, ...], log_likelihood: float, greedy: bool, window: TrackWindow, kept: Sequence[Tensor]
+    tokens: tuple[int, ...], log_likelihood: float, expected: bool, window: TrackWindow, kept: Sequence[Tensor]
 ) -> Future:
     paths = path_px(window)  # (v, n)
     lengths = torch.cat([paths[view][keep] for view, keep in enumerate(kept)])
@@ -158,7 +158,7 @@ def _future(
     return Future(
         tokens=tokens,
         log_likelihood=log_likelihood,
-        greedy=greedy,
+        expected=expected,
         tracks=tuple(window.points[view][:, keep] for view, keep in enumerate(kept)),
         path_px=float(lengths[moving].mean()) if moving.any() else 0.0,
         moving_share=int(moving.sum()) / len(moving),

@@ -80,7 +80,7 @@ class MotionModel:
         temperature: float | None = None,
         top_k: int | None = None,
         *,
-        greedy_first: bool = False,
+        expected_first: bool = False,
     ) -> tuple[MotionTokens, Float[Tensor, "b count"]]:
         """Random futures, (b, count, k), and the log-likelihood of each in nats.
 
@@ -94,17 +94,17 @@ class MotionModel:
             generator: Source of randomness.
             temperature: Above 0; the model's own setting by default.
             top_k: Only the K likeliest codes can be drawn; all by default.
-            greedy_first: The first future is the one made of the likeliest token at every step, the others are drawn.
+            expected_first: The first future is the one to expect (`ForwardDynamics.plan`), the others are drawn.
 
         Raises:
             UsageError: Fewer than one future, or a temperature that is not above 0.
         """
         temperature = self.temperature if temperature is None else temperature
         _check(count, temperature)
-        drawn = count - greedy_first
+        drawn = count - expected_first
         strings: list[Tensor] = []
-        if greedy_first:
-            strings.append(self.forward.generate(features).indices[:, None])
+        if expected_first:
+            strings.append(self.forward.plan(features).indices[:, None])
         if drawn:
             random = self._draw(_repeated(features, drawn), generator, temperature, top_k)
             strings.append(random.indices.unflatten(0, (-1, drawn)))
