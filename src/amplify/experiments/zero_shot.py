@@ -4,7 +4,8 @@ Every target task is left out of the actions in turn. Inverse dynamics learns fr
 other tasks, play in their scenes, or both); the target's motion comes from forward dynamics, which saw its videos.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from amplify.experiments.arms import Arm, Outcomes, points_text
 from amplify.experiments.cells.data import Part
@@ -86,6 +87,13 @@ class ZeroShot(Study):
         forward = lab.forward(lab.data(lab.videos()))
         return lab.inverse(forward, data, seed, training=training, image_dropout=1.0, head="l1")
 
+    def _by_target(self, row: Mapping[str, Any]) -> list[str]:
+        """Success on each target, with a note on those that the recipe was tuned on."""
+        return [
+            f"{target} {100 * row['tasks'][target]['mean']:.0f} %" + (" (tuned on)" if target in TUNED_ON else "")
+            for target in self.targets
+        ]
+
     def evidence(self, store: Store) -> Evidence:
         """Success by source and target, right against wrong instruction."""
         outcomes = Outcomes(self.arms(), store, seed=self.config.seed)
@@ -100,7 +108,8 @@ class ZeroShot(Study):
             f"Without one action of the target task, AMPLIFY succeeds in {100 * ours['mean']:.0f} % of "
             f"{ours['rollouts']} rollouts over {len(self.targets)} targets; behaviour cloning with the same actions "
             f"and the instruction in {100 * theirs['mean']:.0f} % ({points_text(gap)} points). "
-            f"Told to do the opposite, AMPLIFY does the target in {100 * misled['mean']:.0f} %."
+            f"Told to do the opposite, AMPLIFY does the target in {100 * misled['mean']:.0f} %. "
+            f"By target: {', '.join(self._by_target(ours))}."
         )
         figures = outcomes.figures(AMPLIFY) | {"tuned_on": list(TUNED_ON), "reported_on": list(REPORTED_ON)}
         return Evidence(verdict=verdict, figures=figures, sections=[outcomes.section(AMPLIFY)])
