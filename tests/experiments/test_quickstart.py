@@ -3,9 +3,10 @@ from pydantic import ValidationError
 
 from amplify.errors import UnknownNameError
 from amplify.evaluate.rollout import RolloutResult
+from amplify.evaluate.success import paired_difference
 from amplify.experiments.quickstart.config import PRESETS
 from amplify.experiments.quickstart.folders import Folders
-from amplify.experiments.quickstart.report import _difference, _success, _verdict
+from amplify.experiments.quickstart.report import _success, _verdict
 from amplify.experiments.quickstart.run import configured, learning
 
 
@@ -43,7 +44,7 @@ def test_the_better_budget_of_behaviour_cloning_counts():
 def test_the_verdict_follows_from_the_figures(ours, theirs, said):
     config = configured("full")
     episodes = results(config, {"amplify": ours, "behaviour_cloning_equal": theirs})
-    gap = _difference(config, episodes, "equal")
+    gap = paired_difference(episodes, "amplify", "behaviour_cloning_equal", seed=config.seed)
     assert gap.mean == pytest.approx((ours - theirs) / 20)
     assert said in verdict(config, _success(episodes), gap)
 
@@ -51,7 +52,9 @@ def test_the_verdict_follows_from_the_figures(ours, theirs, said):
 def test_a_smoke_report_says_that_it_means_nothing():
     config = configured("smoke")
     episodes = results(config, {"amplify": 1, "behaviour_cloning_equal": 0})
-    assert "no figure" in verdict(config, _success(episodes), _difference(config, episodes, "equal"))
+    assert "no figure" in verdict(
+        config, _success(episodes), paired_difference(episodes, "amplify", "behaviour_cloning_equal", seed=config.seed)
+    )
 
 
 @pytest.mark.parametrize("preset", PRESETS)
