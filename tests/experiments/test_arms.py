@@ -59,16 +59,16 @@ def test_comparisons_are_computed_where_both_were_run(outcomes: Outcomes):
     assert figures["none"]["ours against"] == {}
 
 
-def test_a_section_shows_every_method_and_condition(outcomes: Outcomes):
-    section = outcomes.section("ours")
-    overall, versus, few, none = section.tables
+def test_sections_show_every_method_and_condition(outcomes: Outcomes):
+    shown, figures = outcomes.sections("ours")
+    overall, versus, few, none = figures.tables
     assert overall.header == ["method", "few", "none"]
     assert [row[0] for row in overall.rows] == ["ours", "theirs"]
     assert overall.cells[1][2] == "–"
     assert versus.rows[0][:2] == ["few", "theirs"]
     assert few.header == ["task", "ours", "theirs"]
     assert none.header == ["task", "ours"]
-    assert section.pictures[0].png.startswith(b"\x89PNG")
+    assert shown.pictures[0].png.startswith(b"\x89PNG")
 
 
 def test_points():

@@ -85,14 +85,14 @@ class Outcomes:
             shown[condition] = {"success": table, f"{ours} against": versus}
         return shown
 
-    def section(self, ours: str, *, heading: str = "Success in closed loop", text: str = "") -> Section:
-        """Bars, and tables by condition, by task and of the comparisons."""
-        return Section(
-            heading=heading,
-            text=text,
-            pictures=[self._bars()],
-            tables=[self._overall(), self._versus(ours), *[self._by_task(c) for c in self.conditions]],
-        )
+    def sections(self, ours: str, *, text: str = "") -> list[Section]:
+        """Bars first, then tables by condition, of the comparisons and by task."""
+        return [
+            Section(heading="Success in closed loop", text=text, pictures=[self._bars()]),
+            Section(
+                heading="Figures", tables=[self._overall(), self._versus(ours), *map(self._by_task, self.conditions)]
+            ),
+        ]
 
     def _bars(self) -> Picture:
         groups: dict[str, dict[str, Interval]] = {}

@@ -88,7 +88,7 @@ class Embodiment(Study):
         return Evidence(
             verdict="\n".join(sentences),
             figures=outcomes.figures(OTHER),
-            sections=[self._bodies(store), outcomes.section(OTHER)],
+            sections=[self._bodies(store), *outcomes.sections(OTHER)],
         )
 
     def _bodies(self, store: Store) -> Section:

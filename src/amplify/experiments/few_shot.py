@@ -71,14 +71,11 @@ class FewShot(Study):
                 + ", ".join(against)
                 + "."
             )
-        text = (
-            "Bars: mean over tasks. All methods share demonstrations, features, decoder, head, steps, controller and "
-            "initial states."
-        )
+        text = "All methods share demonstrations, features, decoder, head, steps, controller and initial states."
         return Evidence(
             verdict="\n".join(sentences),
             figures=outcomes.figures(AMPLIFY),
-            sections=[outcomes.section(AMPLIFY, text=text)],
+            sections=outcomes.sections(AMPLIFY, text=text),
         )
 
 

@@ -7,6 +7,7 @@ other tasks, play in their scenes, or both); the target's motion comes from forw
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from amplify.evaluate.report import Section, Video
 from amplify.experiments.arms import Arm, Outcomes, points_text
 from amplify.experiments.cells.data import Part
 from amplify.experiments.cells.models import PolicyModel
@@ -87,6 +88,16 @@ class ZeroShot(Study):
         forward = lab.forward(lab.data(lab.videos()))
         return lab.inverse(forward, data, seed, training=training, image_dropout=1.0, head="l1")
 
+    def _films(self, store: Store) -> Section:
+        """The first rollout of each target by the first training seed of the main arm."""
+        cells = [self._rollouts(AMPLIFY, "both", RIGHT, target, 0) for target in self.targets]
+        paths = [path for cell in cells for path in sorted((store.folder(cell.key) / "films").glob("*.mp4"))]
+        return Section(
+            heading="Rollouts",
+            text="One initial state of each target; lines show the motion that AMPLIFY foresees at that moment.",
+            videos=[Video(path=path, caption=path.stem) for path in paths],
+        )
+
     def _by_target(self, row: Mapping[str, Any]) -> list[str]:
         """Success on each target, with a note on those that the recipe was tuned on."""
         return [
@@ -112,4 +123,4 @@ class ZeroShot(Study):
             f"By target: {', '.join(self._by_target(ours))}."
         )
         figures = outcomes.figures(AMPLIFY) | {"tuned_on": list(TUNED_ON), "reported_on": list(REPORTED_ON)}
-        return Evidence(verdict=verdict, figures=figures, sections=[outcomes.section(AMPLIFY)])
+        return Evidence(verdict=verdict, figures=figures, sections=[*outcomes.sections(AMPLIFY), self._films(store)])
