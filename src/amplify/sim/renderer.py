@@ -142,6 +142,11 @@ class OffscreenRenderer:
             self._context.free()
             self._context = None
 
+    def __del__(self) -> None:
+        # In another OpenGL context the same numbers name another renderer's buffers: free them in the own one.
+        if getattr(self, "_context", None) is not None:
+            self.close()
+
 
 def place_camera(model: mujoco.MjModel, camera: CameraSettings) -> None:
     """Moves the model's camera as the settings ask.
