@@ -63,5 +63,5 @@ def test_unknown_names_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "laptop" in capsys.readouterr().err
     assert run(["experiment", "zero-shot", "--tracker", "flo", "--out", str(tmp_path)]) == 2
     assert "flow" in capsys.readouterr().err
-    assert run(["experiment", "few-shots"]) == 2
+    assert run(["experiment", "few-shots", "--out", str(tmp_path)]) == 2
     assert "few-shot" in capsys.readouterr().err

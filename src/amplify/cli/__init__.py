@@ -29,11 +29,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate policy": ("amplify.cli.evaluate", "success rates in a simulator"),
     "evaluate tracks": ("amplify.cli.evaluate", "track metrics on held-out episodes"),
     "predict": ("amplify.cli.predict", "draw the motion that is foreseen from any image and sentence"),
-    "experiment zero-shot": ("amplify.cli.experiment", "tasks of which only videos were seen"),
-    "experiment few-shot": ("amplify.cli.experiment", "2, 5 and 10 demonstrations a task, with baselines"),
-    "experiment embodiment": ("amplify.cli.experiment", "action-free videos of another body"),
-    "experiment tracks": ("amplify.cli.experiment", "track prediction: tokens, regression, diffusion"),
-    "experiment ablation": ("amplify.cli.experiment", "one option changed at a time"),
+    "experiment": (
+        "amplify.cli.experiment",
+        "zero-shot, few-shot, embodiment, tracks, ablation: studies with controls",
+    ),
     "bench tracker": ("amplify.cli.bench", "quality and speed of a tracker against the simulator's truth"),
     "doctor": ("amplify.cli.doctor", "check that rendering and the offline encoders work"),
 }

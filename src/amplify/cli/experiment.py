@@ -1,92 +1,40 @@
 """``amplify experiment``: studies with their controls, from recording to the report, at a chosen budget."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-OUT = Path("runs/experiments")
+import tyro
 
 
-def zero_shot(
-    *, out: Path = OUT, budget: str = "laptop", seed: int = 0, tracker: str = "flow", workers: int | None = None
+def experiment(
+    study: Annotated[str, tyro.conf.Positional],
+    *,
+    out: Path = Path("runs/experiments"),
+    budget: str = "laptop",
+    seed: int = 0,
+    tracker: str | None = None,
+    workers: int | None = None,
 ) -> dict[str, Any]:
-    """Tasks of which only videos were seen: success without one action of theirs, beside behaviour cloning.
+    """Answers a question with everything that a fair answer needs, and writes OUT/STUDY/report.html and report.json.
 
     Args:
+        study: "zero-shot" (tasks of which only videos were seen), "few-shot" (2, 5 and 10 demonstrations a task, with
+            baselines and controls), "embodiment" (action-free videos of a floating hand), "tracks" (tokens, regression
+            and diffusion at equal processor time) or "ablation" (one option changed at a time).
         out: Folder of all experiments; finished cells in it are shared, and the same command resumes.
         budget: "smoke" (its figures mean nothing), "laptop" or "long".
         seed: Of recording, training and evaluation.
-        tracker: "flow" learns from pixels alone; "ground-truth" uses the simulator's geometry.
+        tracker: What is learned from: "flow" (pixels alone) or "ground-truth" (the simulator's geometry). By default
+            the latter for tracks and ablation, which compare models, and the former for the others.
         workers: Processes; all cores by default.
     """
-    return _run("zero-shot", out, budget, workers, seed=seed, tracker=tracker)
-
-
-def few_shot(
-    *, out: Path = OUT, budget: str = "laptop", seed: int = 0, tracker: str = "flow", workers: int | None = None
-) -> dict[str, Any]:
-    """2, 5 and 10 demonstrations a task: AMPLIFY, behaviour cloning, ATM and two controls.
-
-    Args:
-        out: Folder of all experiments; finished cells in it are shared, and the same command resumes.
-        budget: "smoke" (its figures mean nothing), "laptop" or "long".
-        seed: Of recording, training and evaluation.
-        tracker: "flow" learns from pixels alone; "ground-truth" uses the simulator's geometry.
-        workers: Processes; all cores by default.
-    """
-    return _run("few-shot", out, budget, workers, seed=seed, tracker=tracker)
-
-
-def embodiment(
-    *, out: Path = OUT, budget: str = "laptop", seed: int = 0, tracker: str = "flow", workers: int | None = None
-) -> dict[str, Any]:
-    """Action-free videos of a floating hand: what they bring to a robot with few demonstrations.
-
-    Args:
-        out: Folder of all experiments; finished cells in it are shared, and the same command resumes.
-        budget: "smoke" (its figures mean nothing), "laptop" or "long".
-        seed: Of recording, training and evaluation.
-        tracker: "flow" learns from pixels alone; "ground-truth" uses the simulator's geometry.
-        workers: Processes; all cores by default.
-    """
-    return _run("embodiment", out, budget, workers, seed=seed, tracker=tracker)
-
-
-def tracks(
-    *, out: Path = OUT, budget: str = "laptop", seed: int = 0, tracker: str = "ground-truth", workers: int | None = None
-) -> dict[str, Any]:
-    """Track prediction at equal processor time: motion tokens, regression, diffusion, and what knows nothing.
-
-    Args:
-        out: Folder of all experiments; finished cells in it are shared, and the same command resumes.
-        budget: "smoke" (its figures mean nothing), "laptop" or "long".
-        seed: Of recording, training and evaluation.
-        tracker: What all models learn from: "ground-truth" compares models, "flow" adds the tracker's errors.
-        workers: Processes; all cores by default.
-    """
-    return _run("tracks", out, budget, workers, seed=seed, tracker=tracker)
-
-
-def ablation(
-    *, out: Path = OUT, budget: str = "laptop", seed: int = 0, tracker: str = "ground-truth", workers: int | None = None
-) -> dict[str, Any]:
-    """One option of training or decoding changed at a time, with its effect on tracks or success.
-
-    Args:
-        out: Folder of all experiments; finished cells in it are shared, and the same command resumes.
-        budget: "smoke" (its figures mean nothing), "laptop" or "long".
-        seed: Of recording, training and evaluation.
-        tracker: What all models learn from: "ground-truth" compares models, "flow" adds the tracker's errors.
-        workers: Processes; all cores by default.
-    """
-    return _run("ablation", out, budget, workers, seed=seed, tracker=tracker)
-
-
-def _run(name: str, out: Path, budget: str, workers: int | None, *, seed: int, tracker: str) -> dict[str, Any]:
-    from amplify.sim.gl import ensure_gl
-
-    ensure_gl()
+    from amplify.errors import pick
     from amplify.experiments.engine.study import run_study
     from amplify.experiments.lab import lab_config
     from amplify.experiments.studies import STUDIES
+    from amplify.sim.gl import ensure_gl
 
-    return run_study(STUDIES[name](lab_config(budget, seed=seed, tracker=tracker)), out, workers=workers)
+    kind = pick(study, STUDIES, kind="study")
+    config = lab_config(budget, seed=seed, tracker=tracker or kind.tracker)
+    ensure_gl()
+    return run_study(kind(config), out, workers=workers)

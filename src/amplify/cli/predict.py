@@ -41,7 +41,7 @@ def predict(
         seed: Of the random futures.
         out: A .png, or an .mp4 in which points travel.
         grid: Points along one side; as in training by default. Points between those of training are less exact: with 20
-            instead of 10, moving points of the quick-start are 6.7 instead of 4.4 px off.
+            instead of 10, one quick-start was 6.7 instead of 4.4 px off on moving points.
         fit: The models see a square: the middle of the image ("crop", what lies outside is drawn darker) or all of it
             ("pad", its edges repeated beside it).
         frame: Number of the frame of a video, from 0.

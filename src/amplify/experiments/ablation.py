@@ -82,6 +82,7 @@ class Ablation(Study):
     """The effect of single options."""
 
     name = "ablation"
+    tracker = "ground-truth"
     question = "Ablation: what is each option of training and decoding worth?"
 
     def __init__(self, config: LabConfig):

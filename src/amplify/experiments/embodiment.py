@@ -94,6 +94,6 @@ class Embodiment(Study):
     def _bodies(self, store: Store) -> Section:
         return Section(
             heading="The two bodies",
-            text="First and middle frames of recorded videos: the robot above, the other body below.",
+            text="The middle frames of recorded videos: the robot above, the other body below.",
             pictures=[bodies(self.lab.demos().dataset(store), self.hand().dataset(store))],
         )

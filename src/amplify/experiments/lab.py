@@ -119,7 +119,7 @@ def _laptop(**changes: Any) -> LabConfig:
     settings: dict[str, Any] = {
         "tokenizer_training": TrainConfig(steps=1000, batch_size=64, learning_rate=3e-3),
         "forward_training": TrainConfig(steps=1000, batch_size=64, learning_rate=3e-3),
-        "any_point_training": TrainConfig(steps=1600, batch_size=64, learning_rate=3e-3),
+        "any_point_training": TrainConfig(steps=2150, batch_size=64, learning_rate=3e-3),
         "inverse_training": InverseTraining(loop=TrainConfig(steps=500, batch_size=64, learning_rate=1e-3)),
         "zero_shot_training": InverseTraining(
             loop=TrainConfig(steps=900, batch_size=64, learning_rate=1e-3), predicted_from=1.0
@@ -133,7 +133,7 @@ def _long(**changes: Any) -> LabConfig:
         "videos": 50,
         "tokenizer_training": TrainConfig(steps=3000, batch_size=64, learning_rate=3e-3),
         "forward_training": TrainConfig(steps=4000, batch_size=64, learning_rate=3e-3),
-        "any_point_training": TrainConfig(steps=6400, batch_size=64, learning_rate=3e-3),
+        "any_point_training": TrainConfig(steps=7600, batch_size=64, learning_rate=3e-3),
         "inverse_training": InverseTraining(loop=TrainConfig(steps=1500, batch_size=64, learning_rate=1e-3)),
         "zero_shot_training": InverseTraining(
             loop=TrainConfig(steps=3000, batch_size=64, learning_rate=1e-3), predicted_from=1.0

@@ -35,6 +35,7 @@ class Tracks(Study):
     """Foreseen tracks of several kinds of models."""
 
     name = "tracks"
+    tracker = "ground-truth"
     question = "Track prediction: motion tokens against regression and diffusion at equal processor time"
 
     def __init__(self, config: LabConfig):

@@ -72,7 +72,10 @@ class ZeroShot(Study):
         )
 
     def model(self, method: str, source: str, target: str, seed: int) -> PolicyModel:
-        """A policy that has seen no action of the target, and no play in its scene."""
+        """A policy that has seen neither an action of the target nor play recorded for it.
+
+        Its opposite has the same furniture, and both the opposite's demonstrations and play are among the others.
+        """
         lab, others = self.lab, tuple(task for task in self.config.tasks if task != target)
         demos, play = (
             Part(recording=lab.demos(), tasks=others),

@@ -6,18 +6,16 @@ import platform
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
 from amplify.evaluate.report import Section, Table, write_page
+from amplify.experiments.defaults import versions
 from amplify.experiments.engine.cell import Cell
 from amplify.experiments.engine.run import compute, seconds_of
 from amplify.experiments.engine.store import Stopwatch, Store
 from amplify.experiments.lab import LabConfig
 from amplify.jobs import cores
-
-PACKAGES = ("amplify-robot", "torch", "numpy", "mujoco", "metaworld", "opencv-python-headless", "transformers", "av")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +42,7 @@ class Study(ABC):
 
     name: ClassVar[str]
     question: ClassVar[str]
+    tracker: ClassVar[str] = "flow"
 
     def __init__(self, config: LabConfig):
         self.config = config
@@ -88,7 +87,7 @@ def run_study(study: Study, out: Path, *, workers: int | None = None) -> dict[st
         "figures": evidence.figures,
         "seconds": spent,
         "cores": cores(),
-        "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+        "versions": versions(),
         "settings": study.config.model_dump(mode="json"),
     }
     aside = folder / ".report.json.partial"

@@ -4,20 +4,19 @@ import json
 import os
 import platform
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from amplify.evaluate.report import Section, Table, write_page
 from amplify.evaluate.rollout import RolloutResult
 from amplify.evaluate.success import paired_difference, success_table
+from amplify.experiments.defaults import versions
 from amplify.experiments.ledger import Ledger
 from amplify.experiments.quickstart import pictures
 from amplify.experiments.quickstart.config import QuickstartConfig
 from amplify.experiments.quickstart.folders import Folders
 from amplify.jobs import cores
 
-PACKAGES = ("amplify-robot", "torch", "numpy", "mujoco", "metaworld", "opencv-python-headless", "transformers", "av")
 FIGURES = ("mse", "pixel_accuracy", "delta_auc", "error_px", "delta_avg")
 ROWS = {
     "model": "forward dynamics, free-running",
@@ -54,7 +53,7 @@ def write_report(config: QuickstartConfig, folders: Folders, ledger: Ledger) -> 
         "recording": ledger.result("record"),
         "tracking": ledger.result("track"),
         "resources": {"peak_memory_gb": ledger.peak_memory_gb, "disk_gb": disk / 1e9, "cores": cores()},
-        "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+        "versions": versions(),
         "settings": config.model_dump(mode="json"),
     }
     _write(folders.out / "report.json", json.dumps(report, indent=1, default=str) + "\n")
