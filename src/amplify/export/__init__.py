@@ -1,0 +1,1 @@
+"""Trained models for other runtimes: ``torch.export`` programs and ONNX files, each checked against PyTorch."""
