@@ -125,10 +125,12 @@ class Features(_Batchable):
     Args:
         vision: Patch tokens of every view.
         text: Instruction tokens (one pooled token for a sentence encoder).
+        goal: Patch tokens of every view of the image to be reached; None where the instruction alone says it.
     """
 
     vision: Float[Tensor, "*b v p d"]
     text: Float[Tensor, "*b l e"]
+    goal: Float[Tensor, "*b v p d"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
