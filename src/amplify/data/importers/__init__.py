@@ -1,0 +1,1 @@
+"""Readers of other people's files: each yields episodes, or what belongs to one."""

@@ -1,0 +1,1 @@
+"""Checkpoints of the reference implementation (github.com/pairlab/AMPLIFY): imported as bundles, checked by arrays."""
