@@ -142,12 +142,14 @@ class Observation:
         cameras: The views' names, in order.
         proprio: Proprioception in environment units; None for video.
         instruction: One sentence an element of the batch.
+        goal: What the cameras should see in the end, uint8 RGB; None where only the instruction says it.
     """
 
     images: UInt8[Tensor, "b v h w 3"]
     cameras: tuple[str, ...]
     proprio: Float[Tensor, "b p"] | None
     instruction: tuple[str, ...]
+    goal: UInt8[Tensor, "b v h w 3"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +174,7 @@ class Sample(_Batchable):
 
     Args:
         features: Frozen features of the first frame and of the instruction.
+        pictures: What such features are made of, where they are made within the training step.
         tracks: The motion that follows.
         proprio: Proprioception at the first frame, environment units.
         actions: The actions that follow.
@@ -179,6 +182,7 @@ class Sample(_Batchable):
     """
 
     features: Features | None = None
+    pictures: Pictures | None = None
     tracks: TrackWindow | None = None
     proprio: Float[Tensor, "*b p"] | None = None
     actions: ActionChunk | None = None
