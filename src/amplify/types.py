@@ -134,6 +134,21 @@ class Features(_Batchable):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures(_Batchable):
+    """What an encoder that is trained, or sees augmented images, makes `Features` of.
+
+    Args:
+        images: uint8 RGB of every view.
+        text: Instruction tokens, cached.
+        goal: Every view of the image to be reached; None where the instruction alone says it.
+    """
+
+    images: UInt8[Tensor, "*b v h w 3"]
+    text: Float[Tensor, "*b l e"]
+    goal: UInt8[Tensor, "*b v h w 3"] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """What a policy sees at one time, for a batch of environments or recordings.
 
