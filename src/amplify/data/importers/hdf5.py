@@ -12,8 +12,8 @@ from amplify.errors import DataError
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[h5py.File]:
-    """The file, open for reading while the block runs.
+def opened(path: Path) -> Iterator[Any]:
+    """The `h5py.File`, open for reading while the block runs.
 
     Raises:
         DataError: There is no such file, or it is not HDF5.
