@@ -5,6 +5,7 @@ import torch
 
 from amplify.errors import UsageError
 from amplify.forward import ForwardConfig, ForwardDynamics
+from amplify.forward.sampling import next_token
 from amplify.types import Features, MotionTokens
 
 LEVELS = (8, 8, 6, 5)
@@ -22,7 +23,8 @@ def make_batch(batch=4, seed=0) -> tuple[Features, MotionTokens]:
     features = Features(
         vision=torch.randn(batch, 2, 4, 24, generator=generator), text=torch.randn(batch, 1, 10, generator=generator)
     )
-    return features, MotionTokens(indices=torch.randint(1920, (batch, 15), generator=generator))
+    tokens = MotionTokens(indices=torch.randint(1920, (batch, 15), generator=generator))
+    return replace(features, goal=torch.randn(batch, 2, 4, 24, generator=generator)), tokens
 
 
 def test_overfits_four_windows_and_generates_them():
@@ -43,17 +45,26 @@ def test_overfits_four_windows_and_generates_them():
     assert model.loss(features, tokens)[1]["token_accuracy"] == 1
 
 
+def plainly_generated(model, features, generator=None, **settings) -> torch.Tensor:
+    """A full teacher-forced pass for every token."""
+    indices = torch.zeros(len(features.vision), 15, dtype=torch.long)
+    for at in range(15):
+        scores = model.logits(features, MotionTokens(indices=indices))[:, at]
+        indices[:, at] = next_token(scores, generator=generator, **settings)
+    return indices
+
+
 @pytest.mark.parametrize("seed", [None, 3])
 def test_cached_generation_equals_full_passes(seed):
     model = make_model().eval()
     features, _ = make_batch()
 
-    def draw(cache: bool) -> torch.Tensor:
-        generator = None if seed is None else torch.Generator().manual_seed(seed)
-        return model.generate(features, generator=generator, cache=cache).indices
+    def seeded():
+        return None if seed is None else torch.Generator().manual_seed(seed)
 
-    assert torch.equal(draw(True), draw(False))
-    assert draw(True).shape == (4, 15)
+    tokens = model.generate(features, generator=seeded()).indices
+    assert tokens.shape == (4, 15)
+    assert torch.equal(tokens, plainly_generated(model, features, seeded()))
 
 
 def test_generation_is_greedy_under_the_teacher_forced_scores():
@@ -123,7 +134,7 @@ def test_log_likelihood_is_the_negative_loss_of_the_string():
 
 @pytest.mark.parametrize(
     "change", [{"width": 64}, {"layers": 3}, {"heads": 4}, {"dropout": 0.3}, {"label_smoothing": 0.1}, {"at_once": 0.5},
-     {"standardise": False}, {"level_scores": False}, {"mean_code_weight": 9.0}],
+     {"feature_norm": "patch"}, {"feature_norm": "none"}, {"level_scores": False}, {"mean_code_weight": 9.0}],
     ids=lambda change: next(iter(change)),
 )  # fmt: skip
 def test_every_option_has_an_effect(change):
@@ -194,11 +205,11 @@ def test_the_scale_of_a_channel_does_not_matter_once_its_statistics_are_known():
     scaled = replace(features, vision=features.vision * torch.linspace(0.1, 9.0, 24) + 3.0)
     logits = []
     for seen in (features, scaled):
-        model = make_model(standardise=True).eval()
+        model = make_model(feature_norm="set").eval()
         model.fit_statistics(seen)
         logits.append(model.logits(seen, tokens))
     torch.testing.assert_close(logits[0], logits[1], rtol=0, atol=1e-3)
-    plain = make_model(standardise=False).eval()
+    plain = make_model(feature_norm="patch").eval()
     plain.fit_statistics(features)
     assert not torch.allclose(plain.logits(features, tokens), plain.logits(scaled, tokens), atol=1e-2)
     assert "vision.0.mean" in model.state_dict()
@@ -208,13 +219,13 @@ def test_the_scale_of_a_channel_does_not_matter_once_its_statistics_are_known():
 def test_a_code_s_score_includes_those_of_its_levels():
     torch.manual_seed(0)
     model, plain = make_model(level_scores=True).eval(), make_model(level_scores=False).eval()
-    shared = {name: value for name, value in model.state_dict().items() if not name.startswith("level_")}
+    shared = {name: value for name, value in model.state_dict().items() if ".levels." not in name}
     plain.load_state_dict(shared)
     features, tokens = make_batch()
-    torch.nn.init.zeros_(model.level_classifier.weight)
-    torch.nn.init.zeros_(model.level_classifier.bias)
+    torch.nn.init.zeros_(model.classifier.levels.weight)
+    torch.nn.init.zeros_(model.classifier.levels.bias)
     with torch.no_grad():
-        model.level_classifier.bias[8 + 3] = 2.0  # the second channel's level 3
+        model.classifier.levels.bias[8 + 3] = 2.0  # the second channel's level 3
     gained = model.logits(features, tokens) - plain.logits(features, tokens)
     has_it = model.codebook.digits(torch.arange(1920))[:, 1] == 3
     torch.testing.assert_close(gained, 2.0 * has_it.float().expand_as(gained), rtol=0, atol=1e-5)

@@ -146,8 +146,8 @@ def change_weights(path, change):
 
 
 def test_weights_that_do_not_fit_are_named(path):
-    change_weights(path, lambda w: w.pop("forward.start"))
-    with pytest.raises(BundleError, match=r"forward\.start is missing"):
+    change_weights(path, lambda w: w.pop("forward.start_token"))
+    with pytest.raises(BundleError, match=r"forward\.start_token is missing"):
         load_bundle(path)
 
 
@@ -158,6 +158,6 @@ def test_surplus_weights_are_named(path):
 
 
 def test_weights_of_another_shape_are_named(path):
-    change_weights(path, lambda w: w.update({"forward.start": torch.zeros(3)}))
-    with pytest.raises(BundleError, match=r"forward\.start has shape \(3,\) instead of \(16,\)"):
+    change_weights(path, lambda w: w.update({"forward.start_token": torch.zeros(3)}))
+    with pytest.raises(BundleError, match=r"forward\.start_token has shape \(3,\) instead of \(16,\)"):
         load_bundle(path)

@@ -62,7 +62,7 @@ MOTION_OPTIONS: dict[str, Option] = {
     "token by token only": Option(forward={"at_once": 0.0, "mean_code_weight": 0.0}),
     "no distance of mean codes": Option(forward={"mean_code_weight": 0.0}),
     "no scores shared by levels": Option(forward={"level_scores": False}),
-    "features normalised by patch": Option(forward={"standardise": False}),
+    "features normalised by patch": Option(forward={"feature_norm": "patch"}),
     "dropout 0.1 in forward dynamics": Option(forward={"dropout": 0.1}),
 }
 """Name → what it changes."""

@@ -2,5 +2,7 @@
 
 from amplify.forward.config import ForwardConfig
 from amplify.forward.dynamics import ForwardDynamics
+from amplify.forward.generation import Generation
+from amplify.forward.prefix import Prefix
 
-__all__ = ["ForwardConfig", "ForwardDynamics"]
+__all__ = ["ForwardConfig", "ForwardDynamics", "Generation", "Prefix"]

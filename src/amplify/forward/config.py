@@ -1,6 +1,6 @@
 """Settings of forward dynamics."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -22,8 +22,12 @@ class ForwardConfig(Config):
             are foreseen all at once: it pulls probability towards codes that are near the true one.
         level_scores: Add to each code's score one of each of its FSQ levels (27 for 8·8·6·5), which it shares with the
             codes of the same level: codes of similar motions learn from each other.
-        standardise: Bring every channel of the image features to mean 0 and variance 1 over the training set; if not,
-            every patch over its channels.
+        feature_norm: How features of image and instruction are scaled. "patch" brings every patch (and word) to mean 0
+            and variance 1 over its channels; "set" every channel of the image features over the training set; "none"
+            takes them as they are, as the reference implementation does.
+        goal: What says where to go: the instruction's "text", the "image" of the goal (`Features.goal`), or "both".
+        classes: Outputs of the classifier; the codebook's size by default. The reference implementation has 2048 for
+            1920 codes: an index beyond the codebook stands for the code at its remainder.
     """
 
     width: int = Field(default=768, ge=1)
@@ -34,7 +38,9 @@ class ForwardConfig(Config):
     at_once: float = Field(default=0.0, ge=0, lt=1)
     mean_code_weight: float = Field(default=0.0, ge=0)
     level_scores: bool = False
-    standardise: bool = False
+    feature_norm: Literal["patch", "set", "none"] = "patch"
+    goal: Literal["text", "image", "both"] = "text"
+    classes: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _fits_together(self) -> "ForwardConfig":
@@ -44,8 +50,18 @@ class ForwardConfig(Config):
 
     @classmethod
     def paper(cls, **changes: Any) -> "ForwardConfig":
-        """The paper's size: 8 layers, width 768."""
+        """The paper's size: 8 layers, width 768; 59 million parameters."""
         return cls(**changes)
+
+    @classmethod
+    def small(cls, **changes: Any) -> "ForwardConfig":
+        """The paper's model at half its width and layers; 8 million parameters."""
+        return cls(**{"width": 384, "layers": 4, "heads": 6, **changes})
+
+    @classmethod
+    def tiny(cls, **changes: Any) -> "ForwardConfig":
+        """The paper's model for tests and demonstrations: 2 layers, width 64."""
+        return cls(**{"width": 64, "layers": 2, "heads": 4, **changes})
 
     @classmethod
     def quickstart(cls, **changes: Any) -> "ForwardConfig":
@@ -58,6 +74,6 @@ class ForwardConfig(Config):
             "at_once": 0.75,
             "mean_code_weight": 2.0,
             "level_scores": True,
-            "standardise": True,
+            "feature_norm": "set",
         }
         return cls(**{**small, **changes})

@@ -10,11 +10,14 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, linear, one_hot
+from torch.nn.functional import cross_entropy
 
-from amplify.errors import UsageError
+from amplify.errors import DataError, UsageError
+from amplify.forward.classifier import LevelClassifier
 from amplify.forward.config import ForwardConfig
-from amplify.forward.sampling import next_token
+from amplify.forward.generation import Generation, one_by_one, verified
+from amplify.forward.prefix import Prefix
+from amplify.forward.reading import Reading
 from amplify.nn.dropout import Dropout
 from amplify.nn.fsq import FSQ
 from amplify.nn.masks import prefix_causal
@@ -34,10 +37,13 @@ class ForwardDynamics(nn.Module):
         patches: Patches of a view.
         views: Cameras.
         text_width: Channels of an instruction token.
+        text_tokens: Tokens of an instruction, at most; more than one have places.
+
+    Raises:
+        ValueError: The configuration has fewer classes than there are codes.
     """
 
     every_code: Tensor
-    has_level: Tensor
 
     def __init__(
         self,
@@ -49,6 +55,7 @@ class ForwardDynamics(nn.Module):
         patches: int,
         views: int,
         text_width: int,
+        text_tokens: int = 1,
     ):
         super().__init__()
         self.config = config
@@ -59,39 +66,63 @@ class ForwardDynamics(nn.Module):
             "patches": patches,
             "views": views,
             "text_width": text_width,
+            "text_tokens": text_tokens,
         }
         self.tokens = tokens
         self.codebook = FSQ(levels)
-        width = config.width
-        plain = nn.LayerNorm(vision_width, elementwise_affine=False)
-        normal = Standardise(vision_width) if config.standardise else plain
-        self.vision = nn.Sequential(normal, nn.Linear(vision_width, width))
-        self.text = nn.Sequential(nn.LayerNorm(text_width, elementwise_affine=False), nn.Linear(text_width, width))
+        width, classes = config.width, config.classes or self.codebook.codebook_size
+        if classes < self.codebook.codebook_size:
+            raise ValueError(f"{classes} classes are fewer than the {self.codebook.codebook_size} codes")
+        self.vision = nn.Sequential(_scaling(config.feature_norm, vision_width), nn.Linear(vision_width, width))
+        if config.goal != "image":
+            of_words = "patch" if config.feature_norm == "set" else config.feature_norm
+            self.text = nn.Sequential(_scaling(of_words, text_width), nn.Linear(text_width, width))
         self.code = nn.Linear(len(levels), width)
-        self.start = embedding_table(width)
+        self.start_token = embedding_table(width)
         if config.at_once:
             self.unknown = embedding_table(width)
         self.patch_positions = embedding_table(views, patches, width)
         self.token_positions = embedding_table(tokens, width)
         self.dropout = Dropout(config.dropout)
         self.trunk = Transformer(width, config.layers, config.heads, config.dropout)
-        self.classifier = nn.Linear(width, self.codebook.codebook_size)
-        every_code = torch.arange(self.codebook.codebook_size)
-        self.register_buffer("every_code", self.codebook.codes(every_code), persistent=False)
-        if config.level_scores:
-            self.level_classifier = nn.Linear(width, sum(levels))
-            digits = self.codebook.digits(every_code).unbind(dim=-1)
-            has_level = torch.cat([one_hot(digit, count) for digit, count in zip(digits, levels)], dim=-1)
-            self.register_buffer("has_level", has_level.float(), persistent=False)
+        self.classifier = (
+            LevelClassifier(width, classes, self.codebook) if config.level_scores else nn.Linear(width, classes)
+        )
+        if config.goal != "text":
+            self.goal_positions = embedding_table(views, patches, width)
+        if config.goal != "image" and text_tokens > 1:
+            self.text_positions = embedding_table(text_tokens, width)
+        self.register_buffer("every_code", self.codebook.codes(torch.arange(classes)), persistent=False)
 
     def condition(self, features: Features) -> Float[Tensor, "b c w"]:
-        """The conditioning tokens: all patches of all views, then the instruction."""
-        patches = (self.vision(features.vision) + self.patch_positions).flatten(1, 2)
-        return torch.cat((patches, self.text(features.text)), dim=1)
+        """The conditioning tokens: all patches of all views, then those of the goal's image, then the instruction.
+
+        Raises:
+            DataError: A goal image is needed and there is none, or the instruction has more tokens than there is
+                room for.
+        """
+        parts = [(self.vision(features.vision) + self.patch_positions).flatten(1, 2)]
+        if self.config.goal != "text":
+            if features.goal is None:
+                raise DataError(
+                    "this forward model is shown its goal as an image and the features have none",
+                    remedy="fill Features.goal with the features of the image to be reached",
+                )
+            parts.append((self.vision(features.goal) + self.goal_positions).flatten(1, 2))
+        if self.config.goal != "image":
+            parts.append(self._words(features.text))
+        return torch.cat(parts, dim=1)
+
+    def _words(self, text: Float[Tensor, "b l e"]) -> Float[Tensor, "b l w"]:
+        count, room = text.shape[1], self.dimensions["text_tokens"]
+        if count > room:
+            raise DataError("the instruction is too long", got=f"{count} tokens", allowed=f"at most {room}")
+        words = self.text(text)
+        return words if room == 1 else words + self.text_positions[:count]
 
     @torch.no_grad()
     def fit_statistics(self, features: Features) -> None:
-        """Fits what ``standardise`` needs; nothing without it.
+        """Fits what feature_norm="set" needs; nothing otherwise.
 
         Args:
             features: Of a few hundred training windows.
@@ -103,6 +134,18 @@ class ForwardDynamics(nn.Module):
     def logits(self, features: Features, tokens: MotionTokens) -> Float[Tensor, "b k codes"]:
         """Teacher-forced scores: position i has seen the conditioning and the tokens before i."""
         return self._scores(features, self.code(self.codebook.codes(tokens.indices[:, :-1])))
+
+    def embed(self, before: Int[Tensor, "b m"], at: int) -> Float[Tensor, "b m w"]:
+        """What the trunk sees at M positions of the string.
+
+        Args:
+            before: The token before each of them; what it says of position −1 is not used.
+            at: The first position.
+        """
+        x = self.code(self.codebook.codes(before))
+        if at == 0:
+            x = torch.cat((self.start_token.expand(len(x), 1, -1), x[:, 1:]), dim=1)
+        return x + self.token_positions[at : at + before.shape[1]]
 
     def logits_at_once(self, features: Features) -> Float[Tensor, "b k codes"]:
         """Scores of every token from the conditioning alone.
@@ -123,18 +166,11 @@ class ForwardDynamics(nn.Module):
 
     def _scores(self, features: Features, before: Float[Tensor, "b before w"]) -> Tensor:
         condition = self.condition(features)
-        start = self.start.expand(len(before), 1, -1)
+        start = self.start_token.expand(len(before), 1, -1)
         string = torch.cat((start, before), dim=1) + self.token_positions
         x = self.dropout(torch.cat((condition, string), dim=1))
         mask = prefix_causal(condition.shape[1], self.tokens, x.device)
-        return self._classify(self.trunk(x, mask, last=self.tokens))
-
-    def _classify(self, x: Float[Tensor, "*b w"]) -> Float[Tensor, "*b codes"]:
-        if not self.config.level_scores:
-            return self.classifier(x)
-        # Scores are linear in x, so the sum over a code's levels is taken on the weights: no second pass over codes.
-        weight = self.classifier.weight + self.has_level @ self.level_classifier.weight
-        return linear(x, weight, self.classifier.bias + self.has_level @ self.level_classifier.bias)
+        return self.classifier(self.trunk(x, mask, last=self.tokens))
 
     def loss(
         self, features: Features, tokens: MotionTokens, valid: Bool[Tensor, "b k"] | None = None
@@ -217,48 +253,92 @@ class ForwardDynamics(nn.Module):
         return scores.float().softmax(dim=-1) @ self.every_code
 
     def plan(self, features: Features) -> MotionTokens:
-        """The motion to expect, as tokens: those nearest to `foresee`."""
+        """The motion to expect, as tokens: those nearest to `foresee`, or the likeliest string."""
+        if not self.config.at_once:
+            return self.generate(features)
         return MotionTokens(indices=self.codebook.indices(self.foresee(features)))
 
     @torch.no_grad()
-    def log_likelihood(self, features: Features, tokens: MotionTokens) -> Float[Tensor, " b"]:
-        """Log probability of each whole token string."""
-        log_p = self.logits(features, tokens).float().log_softmax(dim=-1)
-        return log_p.gather(-1, tokens.indices[..., None])[..., 0].sum(dim=-1)
-
-    @torch.no_grad()
-    def generate(
-        self,
-        features: Features,
-        *,
-        generator: torch.Generator | None = None,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        cache: bool = True,
-    ) -> MotionTokens:
-        """Motion tokens from nothing but the conditioning.
+    def start(self, features: Features) -> Prefix:
+        """The conditioning, read once: whatever is asked of it later costs only its tokens.
 
         Args:
             features: Frozen features.
+        """
+        condition = self.condition(features)
+        caches = self.trunk.new_cache(len(condition), condition.shape[1])
+        self.trunk(condition, None, caches, last=1)
+        return Prefix(layers=tuple(cache.seen for cache in caches))
+
+    @torch.no_grad()
+    def log_likelihood(self, given: Features | Prefix, tokens: MotionTokens) -> Float[Tensor, " strings"]:
+        """Log probability of each whole token string, in nats.
+
+        Args:
+            given: Frozen features, or what `start` made of them.
+            tokens: One string a window, or several, those of a window following one another.
+        """
+        count = _continuations(given, len(tokens.indices))
+        before = torch.cat((tokens.indices[:, :1], tokens.indices[:, :-1]), dim=1)
+        scores = self._reading(given, count).scores(before, 0)
+        return scores.float().log_softmax(dim=-1).gather(-1, tokens.indices[..., None])[..., 0].sum(dim=-1)
+
+    def generate(self, given: Features | Prefix, **settings: Any) -> MotionTokens:
+        """Motion tokens from nothing but the conditioning: those of `generation`, which takes the same arguments."""
+        return self.generation(given, **settings).tokens
+
+    @torch.no_grad()
+    def generation(
+        self,
+        given: Features | Prefix,
+        *,
+        count: int = 1,
+        generator: torch.Generator | None = None,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        draft: MotionTokens | None = None,
+    ) -> Generation:
+        """Motion tokens from nothing but the conditioning, their likelihood, and what they cost.
+
+        Args:
+            given: Frozen features, or what `start` made of them.
+            count: Strings of each window, which follow one another; they share one reading of the conditioning.
             generator: Source of randomness; None takes the likeliest token every time.
             temperature: See `next_token`.
             top_k: See `next_token`.
-            cache: Keep keys and values of earlier positions; without, every token costs a full pass (same result).
+            draft: A guess at the likeliest strings, −1 where there is none. Verified many tokens at a time; the tokens
+                are those found without it, unless two are almost equally likely (a difference of rounding).
+
+        Raises:
+            UsageError: A draft for random tokens, or of another shape.
         """
-        condition = self.condition(features)
-        batch, prefix, _ = condition.shape
-        x = torch.cat((condition, (self.start + self.token_positions[0]).expand(batch, 1, -1)), dim=1)
-        seen = self.trunk.new_cache(batch, prefix + self.tokens) if cache else None
-        mask: Tensor | None = prefix_causal(prefix, 1, x.device)
-        chosen: list[Int[Tensor, " b"]] = []
-        while True:
-            last = self.trunk(x, mask, seen, last=1)[:, -1]
-            chosen.append(next_token(self._classify(last), generator=generator, temperature=temperature, top_k=top_k))
-            step = len(chosen)
-            if step == self.tokens:
-                return MotionTokens(indices=torch.stack(chosen, dim=1))
-            new = (self.code(self.codebook.codes(chosen[-1])) + self.token_positions[step])[:, None]
-            if seen is None:
-                x, mask = torch.cat((x, new), dim=1), prefix_causal(prefix, step + 1, x.device)
-            else:
-                x, mask = new, None
+        reading = self._reading(given, count)
+        if draft is None:
+            return one_by_one(reading, generator, temperature, top_k)
+        if generator is not None:
+            raise UsageError("a draft helps to find the likeliest tokens only", remedy="draw without one")
+        wanted = (len(reading.blank), self.tokens)
+        if tuple(draft.indices.shape) != wanted:
+            raise UsageError("the draft does not fit", got=tuple(draft.indices.shape), allowed=wanted)
+        return verified(reading, draft.indices)
+
+    def _reading(self, given: Features | Prefix, count: int) -> Reading:
+        if isinstance(given, Features) and count > 1:
+            given = self.start(given)
+        if isinstance(given, Prefix):
+            return Reading(self, given.caches(count, self.tokens), prefix=given.tokens)
+        condition = self.condition(given)
+        caches = self.trunk.new_cache(len(condition), condition.shape[1] + self.tokens)
+        return Reading(self, caches, prefix=condition.shape[1], unread=condition)
+
+
+def _continuations(given: Features | Prefix, strings: int) -> int:
+    windows = len(given) if isinstance(given, Prefix) else len(given.vision)
+    assert strings % windows == 0, "every window has the same number of strings"
+    return strings // windows
+
+
+def _scaling(kind: str, width: int) -> nn.Module:
+    if kind == "set":
+        return Standardise(width)
+    return nn.LayerNorm(width, elementwise_affine=False) if kind == "patch" else nn.Identity()

@@ -29,6 +29,20 @@ class LayerCache:
         self.store[1, :, :, start : self.length] = values
         return self.store[0, :, :, : self.length], self.store[1, :, :, : self.length]
 
+    def truncate(self, length: int) -> None:
+        """Forgets all but the first positions.
+
+        Args:
+            length: Positions that stay, at most those seen so far.
+        """
+        assert 0 <= length <= self.length, "a cache cannot be rolled forward"
+        self.length = length
+
+    @property
+    def seen(self) -> Float[Tensor, "2 b h length d"]:
+        """Keys, then values, of the positions seen so far."""
+        return self.store[..., : self.length, :]
+
 
 class Attention(nn.Module):
     """Queries from ``x``, keys and values from ``context`` (or from ``x`` itself).
@@ -36,34 +50,43 @@ class Attention(nn.Module):
     Args:
         width: Channels of input and output.
         heads: Must divide the width.
+        bias: Whether the four linear maps have one.
     """
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, heads: int, bias: bool = False):
         super().__init__()
         self.heads = heads
-        self.query = nn.Linear(width, width, bias=False)
-        self.key_value = nn.Linear(width, 2 * width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
+        self.query = nn.Linear(width, width, bias=bias)
+        self.key_value = nn.Linear(width, 2 * width, bias=bias)
+        self.out = nn.Linear(width, width, bias=bias)
+
+    def keys_values(self, context: Float[Tensor, "b c w"]) -> tuple[Float[Tensor, "b h c d"], Float[Tensor, "b h c d"]]:
+        """What can be looked at: to be computed once where several calls look at the same context."""
+        batch, length, _ = context.shape
+        key, value = self.key_value(context).view(batch, length, 2 * self.heads, -1).transpose(1, 2).chunk(2, 1)
+        return key, value
 
     def forward(
         self,
         x: Float[Tensor, "b m w"],
         context: Float[Tensor, "b c w"] | None = None,
-        mask: Bool[Tensor, "m keys"] | None = None,
+        mask: Bool[Tensor, "*rows m keys"] | None = None,
         cache: LayerCache | None = None,
+        seen: tuple[Tensor, Tensor] | None = None,
     ) -> Float[Tensor, "b m w"]:
         """What each position of ``x`` gathers.
 
         Args:
             x: The positions that ask.
             context: Where they look; themselves by default.
-            mask: True where a query may look at a key, cached ones included.
+            mask: True where a query may look at a key, cached ones included; the same for every sequence, or (b, 1, m,
+                keys).
             cache: Earlier positions that are seen as well; ``x`` is appended to it.
+            seen: Keys and values of `keys_values`, in place of a context.
         """
         batch, length, width = x.shape
-        source = x if context is None else context
         query = self.query(x).view(batch, length, self.heads, -1).transpose(1, 2)
-        key, value = self.key_value(source).view(batch, source.shape[1], 2 * self.heads, -1).transpose(1, 2).chunk(2, 1)
+        key, value = self.keys_values(x if context is None else context) if seen is None else seen
         if cache is not None:
             key, value = cache.extend(key, value)
         gathered = scaled_dot_product_attention(query, key, value, attn_mask=mask)
