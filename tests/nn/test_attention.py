@@ -30,3 +30,19 @@ def test_the_cache_refuses_more_than_its_room():
     attention, x = Attention(4, 1), torch.randn(1, 3, 4)
     with pytest.raises(AssertionError, match="fewer positions"):
         attention(x, cache=LayerCache(1, 1, 2, 4, x))
+
+
+def test_keys_and_values_seen_before_equal_a_context():
+    torch.manual_seed(0)
+    attention, x, context = Attention(16, 4, bias=True), torch.randn(2, 5, 16), torch.randn(2, 7, 16)
+    assert torch.equal(attention(x, seen=attention.keys_values(context)), attention(x, context))
+    assert {"query.bias", "key_value.bias", "out.bias"} < attention.state_dict().keys()
+
+
+def test_every_sequence_can_have_its_own_mask():
+    torch.manual_seed(0)
+    attention, x = Attention(16, 4), torch.randn(2, 5, 16)
+    mask = torch.ones(2, 1, 5, 5, dtype=torch.bool)
+    mask[1, :, :, 3:] = False
+    expected = torch.cat((attention(x[:1]), attention(x[1:], x[1:, :3])))
+    torch.testing.assert_close(attention(x, mask=mask), expected)
