@@ -1,0 +1,170 @@
+"""What is timed: the models of a preset with random weights, and inputs of the right sizes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from amplify import rng
+from amplify.bench.image_encoder import RandomResNet, folded
+from amplify.config import Config
+from amplify.errors import pick
+from amplify.forward import ForwardConfig, ForwardDynamics
+from amplify.inverse import InverseConfig, InverseDynamics
+from amplify.tokens import MotionTokenizer, TokenizerConfig
+from amplify.tracks.queries import uniform_grid
+from amplify.types import ActionChunk, Features, TrackWindow
+
+IMAGE_PX = 128
+"""Side of the images that the policy receives, as in LIBERO."""
+PROPRIO, ACTIONS = 9, 7
+"""Dimensions of LIBERO's arm: joints and gripper; end-effector displacement and gripper."""
+
+
+class BenchSizes(Config):
+    """The models of a preset and the encoder before them.
+
+    Args:
+        tokenizer: Tracks ↔ motion tokens.
+        forward: Image and instruction → motion tokens.
+        inverse: Image, proprioception and motion tokens → actions.
+        input_px: Side at which the image encoder works.
+        encoder_widths: Channels of its four stages.
+        encoder_blocks: Residual blocks of each stage.
+        text_width: Channels of the instruction's one token.
+    """
+
+    tokenizer: TokenizerConfig
+    forward: ForwardConfig
+    inverse: InverseConfig
+    input_px: int = 224
+    encoder_widths: tuple[int, ...] = (64, 128, 256, 512)
+    encoder_blocks: tuple[int, ...] = (2, 2, 2, 2)
+    text_width: int = 512
+
+    @classmethod
+    def named(cls, name: str, *, head: str = "gaussian") -> "BenchSizes":
+        """The sizes "paper", "small" or "tiny", with an action head.
+
+        Raises:
+            UnknownNameError: No such preset.
+        """
+        pick(name, dict.fromkeys(("paper", "small", "tiny")), kind="configuration")
+        changes: dict[str, Any] = {}
+        if name == "tiny":
+            changes = {"input_px": 64, "encoder_widths": (8, 8, 16, 16), "encoder_blocks": (1, 1, 1, 1)}
+        return cls(
+            tokenizer=getattr(TokenizerConfig, name)(),
+            forward=getattr(ForwardConfig, name)(),
+            inverse=getattr(InverseConfig, name)(head=head),
+            **changes,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchModels:
+    """The models in evaluation mode.
+
+    Args:
+        sizes: Their sizes.
+        plain_encoder: The image encoder as it comes.
+        encoder: The same function, made ready for frozen use.
+        tokenizer: Tracks ↔ motion tokens.
+        forward: Image and instruction → motion tokens.
+        inverse: Image, proprioception and motion tokens → actions.
+    """
+
+    sizes: BenchSizes
+    plain_encoder: RandomResNet
+    encoder: RandomResNet
+    tokenizer: MotionTokenizer
+    forward: ForwardDynamics
+    inverse: InverseDynamics
+
+    @classmethod
+    def build(cls, sizes: BenchSizes, *, seed: int, device: torch.device) -> "BenchModels":
+        """Models whose random weights depend on the seed alone."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(rng.derive(seed, "bench", "weights"))
+            made = {
+                "side_px": sizes.input_px,
+                "widths": sizes.encoder_widths,
+                "blocks": sizes.encoder_blocks,
+            }
+            plain = RandomResNet(**made).eval()
+            encoder = RandomResNet(**made)
+            encoder.load_state_dict(plain.state_dict())
+            tokenizer = MotionTokenizer(sizes.tokenizer)
+            views = sizes.tokenizer.views
+            shared = {"vision_width": plain.width, "patches": plain.patches, "views": views}
+            forward = ForwardDynamics(
+                sizes.forward,
+                levels=sizes.tokenizer.levels,
+                tokens=sizes.tokenizer.tokens,
+                text_width=sizes.text_width,
+                **shared,
+            )
+            inverse = InverseDynamics(
+                sizes.inverse,
+                code_width=tokenizer.embedding_width(sizes.inverse.motion),
+                tokens=sizes.tokenizer.tokens,
+                proprio_width=PROPRIO,
+                action_width=ACTIONS,
+                **shared,
+            )
+        return cls(
+            sizes=sizes,
+            plain_encoder=plain.to(device).requires_grad_(False),
+            encoder=folded(encoder).to(device).requires_grad_(False),
+            tokenizer=tokenizer.to(device).eval(),
+            forward=forward.to(device).eval(),
+            inverse=inverse.to(device).eval(),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchInputs:
+    """One batch of random observations and of the motion and actions that follow.
+
+    Args:
+        images: uint8 RGB, (b, v, h, w, 3).
+        text: The encoded instructions, (b, 1, e).
+        proprio: (b, p).
+        queries: Grid of query points, (v, n, 2).
+        tracks: Half of the points move.
+        actions: In [−1, 1].
+    """
+
+    images: Tensor
+    text: Tensor
+    proprio: Tensor
+    queries: Tensor
+    tracks: TrackWindow
+    actions: ActionChunk
+
+    @classmethod
+    def random(cls, sizes: BenchSizes, batch: int, *, seed: int, device: torch.device) -> "BenchInputs":
+        """Inputs that depend on the sizes, the batch and the seed alone."""
+        generator = rng.torch_generator(seed, "bench", "inputs")
+        config = sizes.tokenizer
+        views, n = config.views, config.points
+        queries = uniform_grid(round(n**0.5)).expand(views, n, 2)
+        moves = torch.rand(batch, views, 1, n, 1, generator=generator) < 0.5
+        steps = 0.03 * moves * torch.randn(batch, views, config.steps, n, 2, generator=generator)
+        points = torch.cat((torch.zeros_like(steps[:, :, :1]), steps.cumsum(dim=2)), dim=2) + queries[:, None]
+        known = torch.ones(points.shape[:-1], dtype=torch.bool)
+        actions = torch.rand(batch, sizes.inverse.action_horizon, ACTIONS, generator=generator) * 2 - 1
+        images = torch.randint(0, 256, (batch, views, IMAGE_PX, IMAGE_PX, 3), generator=generator, dtype=torch.uint8)
+        return cls(
+            images=images.to(device),
+            text=torch.randn(batch, 1, sizes.text_width, generator=generator).to(device),
+            proprio=torch.randn(batch, PROPRIO, generator=generator).to(device),
+            queries=queries.to(device),
+            tracks=TrackWindow(points=points, visible=known, valid=known[..., 0]).to(device),
+            actions=ActionChunk(actions=actions, valid=torch.ones_like(actions[..., 0], dtype=torch.bool)).to(device),
+        )
+
+    def features(self, vision: Tensor) -> Features:
+        """Features of the observations, given those of the images."""
+        return Features(vision=vision, text=self.text)
