@@ -85,8 +85,8 @@ class Tracks(Study):
             f"{interval_text(self._error(here, DIFFUSION))} px, no motion "
             f"{interval_text(self._error(here, 'no_motion'))} px. AMPLIFY's error is {interval_text(error)} of ATM's, "
             f"after {spent[AMPLIFY]:.0f} and {spent[ATM]:.0f} CPU seconds of training. Over all points, the paper's "
-            f"form: MSE {against['all']['mse']:.2f} times smaller than ATM's (the paper on LIBERO: "
-            f"{PAPER['mse']:.1f} times)."
+            f"form: AMPLIFY's MSE is {1 / against['all']['mse']:.2f} of ATM's (in the paper on LIBERO: "
+            f"{1 / PAPER['mse']:.2f})."
         )
         figures = {
             "scores": {name: {kind: row[kind] for kind in ("moving", "all")} for name, row in scores.items()},
