@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from amplify.cli import run
-from amplify.encoders.vision import EfficientNetLite0Patches
+from amplify.encoders import VISION_ENCODERS
 from amplify.forward import ForwardConfig, ForwardDynamics
 from amplify.policy.bundle import save_bundle
 from amplify.policy.info import BundleInfo, EncoderInfo
@@ -33,7 +33,9 @@ def bundle(tmp_path_factory):
         text_width=384,
     )
     info = BundleInfo(
-        vision_encoder=EncoderInfo(name="efficientnet-lite0-128px", settings=EfficientNetLite0Patches().settings),
+        vision_encoder=EncoderInfo(
+            name="efficientnet-lite0-128px", settings=VISION_ENCODERS["efficientnet-lite0"]().settings
+        ),
         text_encoder=EncoderInfo(name="minilm"),
         cameras=("front",),
         frame_size_px=128,

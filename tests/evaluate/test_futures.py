@@ -20,7 +20,7 @@ class Quarters:
 
     name, patches, width, settings = "quarters", PATCHES, 2, {"scale": 255}
 
-    def __init__(self):
+    def __init__(self, settings=None):
         self.seen = []
 
     def encode(self, images):

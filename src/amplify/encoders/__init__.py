@@ -1,27 +1,37 @@
-"""Frozen eyes and ears, offline from packages; weights are loaded when first used."""
+"""Eyes and ears: published networks, offline from packages or through the transformers library.
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+Weights are loaded when first used. What an encoder says of itself (``settings``) makes the same one again.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from amplify.encoders.text import MiniLM
-    from amplify.encoders.vision import EfficientNetLite0Patches
+    from amplify.encoders.text import SentenceEncoder
+    from amplify.encoders.vision import PatchEncoder
+
+Setting = str | int | float | bool
 
 
-def _efficientnet_lite0() -> "EfficientNetLite0Patches":
-    from amplify.encoders.vision import EfficientNetLite0Patches
+def _eyes(network: str, settings: Mapping[str, Setting] | None = None) -> "PatchEncoder":
+    from amplify.encoders.vision import PatchEncoder, VisionConfig
 
-    return EfficientNetLite0Patches()
-
-
-def _minilm() -> "MiniLM":
-    from amplify.encoders.text import MiniLM
-
-    return MiniLM()
+    given: dict[str, Any] = {**(settings or {}), "network": network}
+    return PatchEncoder(VisionConfig.of(**given))
 
 
-VISION_ENCODERS: dict[str, "Callable[[], EfficientNetLite0Patches]"] = {"efficientnet-lite0": _efficientnet_lite0}
-"""Image encoders by name; each entry makes one with its default settings."""
+def _ears(network: str, settings: Mapping[str, Setting] | None = None) -> "SentenceEncoder":
+    from amplify.encoders.text import SentenceEncoder, TextConfig
 
-TEXT_ENCODERS: dict[str, "Callable[[], MiniLM]"] = {"minilm": _minilm}
-"""Sentence encoders by name."""
+    given: dict[str, Any] = {**(settings or {}), "network": network}
+    return SentenceEncoder(TextConfig.of(**given))
+
+
+VISION_ENCODERS: dict[str, "Callable[..., PatchEncoder]"] = {
+    name: partial(_eyes, name) for name in ("efficientnet-lite0", "resnet18", "dinov2", "dinov3", "siglip")
+}
+"""Image encoders by the name of their network; each entry makes one, with its default settings or with those given."""
+
+TEXT_ENCODERS: dict[str, "Callable[..., SentenceEncoder]"] = {name: partial(_ears, name) for name in ("minilm", "t5")}
+"""Sentence encoders, likewise."""

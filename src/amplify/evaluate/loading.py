@@ -8,6 +8,8 @@ from amplify.baselines.behaviour_cloning import BehaviourCloning
 from amplify.baselines.track_policy import TrackGuidedPolicy
 from amplify.baselines.track_transformer import TrackTransformer
 from amplify.encoders import TEXT_ENCODERS, VISION_ENCODERS
+from amplify.encoders.text import SentenceEncoder, TextNetwork
+from amplify.encoders.vision import PatchEncoder, PatchNetwork
 from amplify.errors import BundleError, pick
 from amplify.evaluate.film import Film
 from amplify.forward.dynamics import ForwardDynamics
@@ -57,8 +59,8 @@ class Loader:
 
     def __init__(self) -> None:
         self._bundles: dict[Path, Bundle] = {}
-        self._vision: dict[str, VisionEncoder] = {}
-        self._text: dict[str, TextEncoder] = {}
+        self._published: dict[str, Any] = {}
+        self._own: dict[tuple[Path, str], Any] = {}
 
     def bundle(self, path: Path) -> Bundle:
         """The bundle in a folder, read once.
@@ -81,11 +83,12 @@ class Loader:
         return pick(kind, POLICIES, kind="policy")(self.bundle(path), vision, text)
 
     def encoders(self, path: Path) -> tuple[VisionEncoder, TextEncoder]:
-        """The eyes and ears that a bundle's models were trained with.
+        """The eyes and ears that a bundle's models were trained with: its own where it holds them, else published ones.
 
         Raises:
             BundleError: The bundle does not say which they are.
             UnknownNameError: There is no such encoder.
+            MissingDependencyError: Published weights are not here.
         """
         info = info_of(self.bundle(path))
         vision, text = info.vision_encoder, info.text_encoder
@@ -94,7 +97,7 @@ class Loader:
                 f"{path} names no encoders, so it sees and hears nothing",
                 remedy="train forward or inverse dynamics first",
             )
-        return self._eyes(vision), self._ears(text)
+        return self._encoder(path, "vision_encoder", vision), self._encoder(path, "text_encoder", text)
 
     def film(self, path: Path, *, copies: int) -> Film:
         """A film that draws what the bundle's policy foresees; plain for a policy without tokens."""
@@ -102,25 +105,41 @@ class Loader:
         tokenizer = bundle.module("tokenizer", MotionTokenizer) if "tokenizer" in bundle.models else None
         return Film(copies, tokenizer, uniform_grid(info_of(bundle).grid or 1))
 
-    def _eyes(self, info: EncoderInfo) -> VisionEncoder:
-        if info.name not in self._vision:
-            self._vision[info.name] = _built(info, VISION_ENCODERS, kind="vision encoder")
-        return self._vision[info.name]
+    def _encoder(self, path: Path, model: str, info: EncoderInfo) -> Any:
+        network = self.bundle(path).models.get(model)
+        if network is None:
+            key = info.model_dump_json()
+            if key not in self._published:
+                vision = model == "vision_encoder"
+                registry = VISION_ENCODERS if vision else TEXT_ENCODERS
+                self._published[key] = published(info, registry, kind=f"{'vision' if vision else 'text'} encoder")
+            return self._published[key]
+        if (path, model) not in self._own:
+            assert isinstance(network, PatchNetwork | TextNetwork)
+            made = PatchEncoder if isinstance(network, PatchNetwork) else SentenceEncoder
+            self._own[path, model] = made(network=network, name=info.name)  # type: ignore[arg-type]
+        return self._own[path, model]
 
-    def _ears(self, info: EncoderInfo) -> TextEncoder:
-        if info.name not in self._text:
-            self._text[info.name] = _built(info, TEXT_ENCODERS, kind="text encoder")
-        return self._text[info.name]
 
+def published(info: EncoderInfo, registry: Mapping[str, Callable[..., Any]], *, kind: str) -> Any:
+    """The encoder that a bundle names, with published weights.
 
-def _built(info: EncoderInfo, registry: Mapping[str, Callable[[], Any]], *, kind: str) -> Any:
-    """The encoder that a bundle names; encoders load their weights when first used, so making all is cheap."""
-    encoder = pick(info.name, {made.name: made for made in (make() for make in registry.values())}, kind=kind)
-    if info.settings and dict(info.settings) != dict(encoder.settings):
+    Args:
+        info: Its name and settings.
+        registry: Encoders by network.
+        kind: What the registry holds, for messages.
+
+    Raises:
+        UnknownNameError: There is no such encoder.
+        BundleError: This version makes another one with these settings, or it was fine-tuned and its weights are gone.
+    """
+    make = pick(str(info.settings.get("network", info.name)), registry, kind=kind)
+    encoder = make(info.settings) if info.settings else make()
+    if encoder.name != info.name or (info.settings and dict(info.settings) != dict(encoder.settings)):
         raise BundleError(
-            f"the bundle was trained with other settings of {info.name}",
-            got=info.settings,
-            allowed=dict(encoder.settings),
-            remedy="use the version of amplify-robot that the bundle's config.json names",
+            f"the bundle was trained with another {kind} than its settings make",
+            got=f"{info.name} {info.settings}",
+            allowed=f"{encoder.name} {dict(encoder.settings)}",
+            remedy="use the version of amplify-robot that the bundle's config.json names, or train again",
         )
     return encoder

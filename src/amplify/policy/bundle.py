@@ -28,6 +28,8 @@ from amplify.baselines import (
     TrackTransformerConfig,
 )
 from amplify.config import Config
+from amplify.encoders.text import TextConfig, TextNetwork
+from amplify.encoders.vision import PatchNetwork, VisionConfig
 from amplify.errors import BundleError, pick
 from amplify.forward import ForwardConfig, ForwardDynamics
 from amplify.inverse import InverseConfig, InverseDynamics
@@ -47,8 +49,12 @@ MODELS: dict[str, tuple[type[nn.Module], type[Config]]] = {
     "track_transformer": (TrackTransformer, TrackTransformerConfig),
     "track_diffusion": (TrackDiffusion, TrackDiffusionConfig),
     "track_policy": (TrackGuidedPolicy, InverseConfig),
+    "vision_encoder": (PatchNetwork, VisionConfig),
+    "inverse_vision_encoder": (PatchNetwork, VisionConfig),
+    "text_encoder": (TextNetwork, TextConfig),
 }
-"""What a bundle can hold: any of these, by these names."""
+"""What a bundle can hold: any of these, by these names. Encoders are there where their weights are not the published
+ones: of an imported checkpoint, or fine-tuned (inverse dynamics has eyes of its own where it was trained with them)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
