@@ -10,6 +10,10 @@ from amplify.forward.reading import Reading
 from amplify.forward.sampling import next_token
 from amplify.types import MotionTokens
 
+AHEAD = 3
+"""Tokens that a pass scores once the draft has been read: a CPU multiplies a matrix by so many rows in about the time
+that it takes to read the matrix, and by four in twice that."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
@@ -55,31 +59,33 @@ def one_by_one(
 
 
 def verified(reading: Reading, draft: Int[Tensor, "b k"]) -> Generation:
-    """The likeliest tokens one by one, in as few passes as the draft agrees with them.
+    """The likeliest tokens one by one, in fewer passes where the draft is right.
 
-    A pass scores every token that is not yet sure as if the draft's tokens before it were right. Up to the first
-    disagreement they are, and the token there is known as well; the next pass begins after it. Rows of the batch
-    advance each at its own pace, and those ahead read what they know again.
+    A pass scores several tokens as if the guesses before each were right. Up to the first guess that is wrong they
+    are, and there the right token is known as well. What the pass found likeliest further on is the next guess (Jacobi
+    decoding: Santilli et al., arXiv 2305.10427), nearly always a better one than the draft's. Rows of the batch advance
+    each at its own pace, and those ahead read what they know again.
 
     Args:
         reading: Just begun.
-        draft: Guesses; −1 where there is none.
+        draft: The first guesses; −1 where there is none.
     """
     batch, length = draft.shape
-    string, place = draft.clone(), torch.arange(length, device=draft.device)
+    string, place = draft.clamp_min(0), torch.arange(length, device=draft.device)
     log_p = torch.zeros(batch, length, device=draft.device)
-    sure = torch.zeros(batch, dtype=torch.long, device=draft.device)
+    sure = torch.zeros(batch, 1, dtype=torch.long, device=draft.device)  # tokens that are right, from the first on
     passes = start = 0
     while start < length:
-        before = torch.cat((string[:, :1], string), dim=1)[:, start:length].clamp_min(0)
+        end = min(start + AHEAD, length) if passes else length
+        before = torch.cat((string[:, :1], string), dim=1)[:, start:end]
         scores = reading.scores(before, start).float()
-        likeliest = scores.argmax(dim=-1)
-        stands = (likeliest == string[:, start:]) | (place[start:] < sure[:, None])
-        sure = (start + stands.long().cumprod(dim=1).sum(dim=1) + 1).clamp_max(length)
-        mended = ~stands & (place[start:] == sure[:, None] - 1)
-        string[:, start:] = torch.where(mended, likeliest, string[:, start:])
-        chosen = string[:, start:].clamp_min(0)[..., None]
-        log_p[:, start:] = scores.log_softmax(dim=-1).gather(-1, chosen)[..., 0]
+        likeliest, known = scores.argmax(dim=-1), place[start:end] < sure
+        stands = known | (likeliest == string[:, start:end])
+        right = start + stands.long().cumprod(dim=1).sum(dim=1, keepdim=True) + 1
+        string[:, start:end] = torch.where(known, string[:, start:end], likeliest)
+        chosen = string[:, start:end, None]
+        log_p[:, start:end] = scores.log_softmax(dim=-1).gather(-1, chosen)[..., 0]
+        sure = torch.maximum(sure, right.clamp_max(end))
         passes, start = passes + 1, int(sure.min())
     return Generation(
         tokens=MotionTokens(indices=string),
