@@ -3,14 +3,15 @@ from dataclasses import replace
 import pytest
 import torch
 
+from amplify.tokens.config import TokenizerConfig
 from amplify.tokens.targets import motion_targets
 from amplify.types import TrackWindow
 
 
 def targets_of(window: TrackWindow, subset=0, seed=0, **changes):
-    settings = {"moving_px": 1.0, "agreement_px": 1.0, "disagreement_weight": 0.1, "view_weights": torch.ones(1)}
-    generator = torch.Generator().manual_seed(seed)
-    return motion_targets(window, subset_points=subset, generator=generator, **{**settings, **changes})
+    view_weights = changes.pop("view_weights", torch.ones(1))
+    config = TokenizerConfig(subset_points=subset, **changes)
+    return motion_targets(window, config, view_weights, torch.Generator().manual_seed(seed))
 
 
 def test_paths_are_the_sums_of_the_velocities(make_window):

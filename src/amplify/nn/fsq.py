@@ -12,13 +12,15 @@ class FSQ(nn.Module):
 
     Args:
         levels: Levels of each channel; 8·8·6·5 = 1920 codes in the paper's reference.
+        rounded: Whether codes are rounded; without, they keep the bounds and may lie anywhere between the levels.
     """
 
     levels: Tensor
     basis: Tensor
 
-    def __init__(self, levels: tuple[int, ...]):
+    def __init__(self, levels: tuple[int, ...], *, rounded: bool = True):
         super().__init__()
+        self.rounded = rounded
         self.codebook_size = math.prod(levels)
         basis = [math.prod(levels[:i]) for i in range(len(levels))]
         self.register_buffer("levels", torch.tensor(levels), persistent=False)
@@ -33,11 +35,27 @@ class FSQ(nn.Module):
     def forward(self, z: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c"]:
         """Codes in [−1, 1]; gradients pass the rounding unchanged."""
         bounded = self.bound(z)
-        rounded = bounded + (bounded.round() - bounded).detach()
-        return rounded / (self.levels // 2)
+        if self.rounded:
+            bounded = bounded + (bounded.round() - bounded).detach()
+        return bounded / (self.levels // 2)
+
+    def usage(self, z: Float[Tensor, "*b c"]) -> Float[Tensor, " c"]:
+        """How evenly a batch uses the levels of each channel: entropy of their mean soft use, 1 where all are equal.
+
+        Each value is shared among the levels by a Gaussian half a level wide, so that the entropy has a gradient.
+
+        Args:
+            z: As in `forward`.
+        """
+        bounded = self.bound(z).flatten(0, -2)  # (rows, c)
+        rungs = torch.arange(int(self.levels.max()), device=z.device)
+        distance = bounded[..., None] - (rungs - (self.levels // 2)[:, None])  # (rows, c, rungs)
+        scores = (-2 * distance.square()).masked_fill(rungs >= self.levels[:, None], -math.inf)
+        share = scores.softmax(dim=-1).mean(dim=0)
+        return torch.special.entr(share).sum(dim=-1) / self.levels.log()
 
     def indices(self, codes: Float[Tensor, "*b c"]) -> Int[Tensor, "*b"]:
-        """The position of each code in the codebook."""
+        """The position of each code in the codebook; of the nearest code where they lie between the levels."""
         half = self.levels // 2
         digits = (codes * half).round().long() + half
         return (digits * self.basis).sum(dim=-1)

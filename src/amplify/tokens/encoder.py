@@ -1,53 +1,38 @@
-"""Velocities → one latent a step."""
+"""Velocities → one latent a token."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from amplify.nn.masks import MASKS
 from amplify.nn.transformer import Transformer, embedding_table
+from amplify.tokens.config import TokenizerConfig
 
 
 class TokenEncoder(nn.Module):
-    """All points of all views at one step are one input vector; a transformer mixes the steps.
+    """All points at one step, of all views or of one, are one input vector; a transformer mixes the steps.
 
     Args:
-        views: Cameras.
-        points: Points a view, always in the same order.
-        steps: Track steps.
-        width: Channels.
-        layers: Transformer blocks.
-        heads: Attention heads.
-        out: Channels of the latent (one an FSQ level).
-        mask: "causal", "per-step" or "full": which steps a step may see.
-        dropout: Residual dropout.
+        config: Of the tokenizer.
     """
 
-    def __init__(
-        self,
-        *,
-        views: int,
-        points: int,
-        steps: int,
-        width: int,
-        layers: int,
-        heads: int,
-        out: int,
-        mask: str,
-        dropout: float,
-    ):
+    def __init__(self, config: TokenizerConfig):
         super().__init__()
-        self.mask = mask
-        self.embed = nn.Linear(views * points * 2, width)
-        self.positions = embedding_table(steps, width)
-        self.transformer = Transformer(width, layers, heads, dropout)
-        self.out = nn.Linear(width, out)
+        self.mask, self.joint = config.encoder_mask, config.tokens_per == "joint"
+        self.embed = nn.Linear((config.views if self.joint else 1) * config.points * 2, config.width)
+        self.positions = embedding_table(config.tokens, config.width)
+        self.transformer = Transformer(config.width, config.encoder_layers, config.heads, config.dropout)
+        self.out = nn.Linear(config.width, len(config.levels))
 
-    def forward(self, velocities: Float[Tensor, "b v t n 2"]) -> Float[Tensor, "b t c"]:
-        """One latent a step.
+    def states(self, velocities: Float[Tensor, "b v t n 2"]) -> Float[Tensor, "b k w"]:
+        """What the transformer makes of each token's step.
 
         Args:
             velocities: Displacement per step, about unit variance; zero where unknown.
         """
-        steps = self.embed(velocities.movedim(2, 1).flatten(2)) + self.positions  # (b, t, w)
-        mask = MASKS[self.mask](steps.shape[1], steps.device)
-        return self.out(self.transformer(steps, mask))
+        rows = velocities.movedim(2, 1).flatten(2) if self.joint else velocities.flatten(1, 2).flatten(2)
+        steps = self.embed(rows) + self.positions  # (b, k, w)
+        return self.transformer(steps, MASKS[self.mask](steps.shape[1], steps.device))
+
+    def forward(self, velocities: Float[Tensor, "b v t n 2"]) -> Float[Tensor, "b k c"]:
+        """One latent a token, a channel an FSQ level; the arguments are those of `states`."""
+        return self.out(self.states(velocities))

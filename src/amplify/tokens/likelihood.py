@@ -44,7 +44,7 @@ def surprise_and_mean(
     Args:
         logits: Scores of the window's classes.
         target: The true class.
-        offsets_px: Displacement of each class, from `local_window.offsets_px`; gets no gradient.
+        offsets_px: Displacement of each class, from `LocalWindow.offsets_px`; gets no gradient.
     """
     surprise, mean = _NegativeLogLikelihoodAndMean.apply(logits, target, offsets_px)  # type: ignore[misc]
     return surprise, mean

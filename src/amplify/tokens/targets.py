@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from amplify.coords import EVALUATION_SIZE_PX, displacements_to_pixels
+from amplify.coords import displacements_to_pixels
+from amplify.tokens.config import TokenizerConfig
 from amplify.tokens.weights import (
     agreement,
     choose_points,
@@ -20,10 +21,11 @@ from amplify.types import TrackWindow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MotionTargets:
-    """The motion of chosen points, pixels of a 128×128 frame.
+    """The motion of chosen points, in the pixels of the local window.
 
     Args:
         queries: Their normalised start points.
+        chosen: Which points of the window they are; all of them where None.
         velocities_px: Displacement per step; zero where it is not known.
         path_px: Way from the query frame to each later one; zero where it is not known.
         velocity_weight: Of each displacement in a loss; sums to 1.
@@ -31,6 +33,7 @@ class MotionTargets:
     """
 
     queries: Float[Tensor, "b v n 2"]
+    chosen: Int[Tensor, "b v n"] | None
     velocities_px: Float[Tensor, "b v t n 2"]
     path_px: Float[Tensor, "b v t n 2"]
     velocity_weight: Float[Tensor, "b v t n"]
@@ -39,11 +42,7 @@ class MotionTargets:
 
 def motion_targets(
     window: TrackWindow,
-    *,
-    subset_points: int,
-    moving_px: float,
-    agreement_px: float,
-    disagreement_weight: float,
+    config: TokenizerConfig,
     view_weights: Float[Tensor, " v"],
     generator: torch.Generator | None,
 ) -> MotionTargets:
@@ -51,25 +50,27 @@ def motion_targets(
 
     Args:
         window: (b, v, t, n, 2).
-        subset_points: Points a view, half of them moving as far as there are that many; 0 = all.
-        moving_px: Path length above which a point counts as moving.
-        agreement_px: The tracker's error below which a step is trusted.
-        disagreement_weight: Weight of steps that are not.
+        config: Says how many points count, how they are drawn and weighted, and how displacements are rounded.
         view_weights: Of each view.
         generator: Draws the points.
     """
     queries = window.points[:, :, 0]
     path = window.points[:, :, 1:] - queries[:, :, None]
-    known = known_positions(window)
-    trust = agreement(window, agreement_px, disagreement_weight) * view_weights[:, None, None]
+    known, known_step = known_positions(window), known_steps(window)
+    trust = agreement(window, config.agreement_px, config.disagreement_weight) * view_weights[:, None, None]
+    if config.rounding == "frames":
+        velocities_px = torch.where(known_step[..., None], _between_rounded_frames(window, config.frame_px), 0.0)
+    else:
+        velocities_px = displacements_to_pixels(known_velocities(window), config.frame_px)
     fields = {
-        "velocities_px": displacements_to_pixels(known_velocities(window), EVALUATION_SIZE_PX),
-        "path_px": displacements_to_pixels(torch.where(known[..., None], path, 0.0), EVALUATION_SIZE_PX),
-        "velocity_weight": known_steps(window) * trust,
+        "velocities_px": velocities_px,
+        "path_px": displacements_to_pixels(torch.where(known[..., None], path, 0.0), config.frame_px),
+        "velocity_weight": known_step * trust,
         "path_weight": known * trust,
     }
-    if 0 < subset_points < queries.shape[-2]:
-        chosen = choose_points(moving_points(window, moving_px), subset_points, generator)  # (b, v, n)
+    chosen = None
+    if 0 < config.subset_points < queries.shape[-2]:
+        chosen = choose_points(moving_points(window, config.moving_px), config.subset_points, generator)  # (b, v, n)
         queries = queries.gather(-2, chosen[..., None].expand(*chosen.shape, 2))
         at = chosen[:, :, None].expand(-1, -1, path.shape[2], -1)
         for name, values in fields.items():
@@ -77,4 +78,10 @@ def motion_targets(
             fields[name] = values.gather(3, where)
     for name in ("velocity_weight", "path_weight"):
         fields[name] = fields[name] / fields[name].sum().clamp_min(1e-6)
-    return MotionTargets(queries=queries, **fields)
+    return MotionTargets(queries=queries, chosen=chosen, **fields)
+
+
+def _between_rounded_frames(window: TrackWindow, frame_px: int) -> Tensor:
+    # The reference puts pixel i at i, without our half pixel.
+    pixels = displacements_to_pixels(window.points + 1, frame_px).clamp(0, frame_px - 1).round()
+    return pixels[..., 1:, :, :] - pixels[..., :-1, :, :]

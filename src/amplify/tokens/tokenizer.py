@@ -1,118 +1,29 @@
 """The motion tokenizer: an autoencoder of keypoint velocities with a finite scalar quantiser between."""
 
-import math
+from collections.abc import Sequence
+from logging import getLogger
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
-from pydantic import Field, model_validator
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import smooth_l1_loss
 
-from amplify.config import Config
-from amplify.coords import EVALUATION_SIZE_PX, displacements_from_pixels
-from amplify.errors import pick
+from amplify.coords import displacements_from_pixels
+from amplify.errors import UsageError, pick
 from amplify.nn.fsq import FSQ
-from amplify.tokens import local_window
+from amplify.tokens import camera_motion, local_window
+from amplify.tokens.clipping import clipping
+from amplify.tokens.config import TokenizerConfig
 from amplify.tokens.decoder import TokenDecoder
+from amplify.tokens.decoding import DECODINGS
 from amplify.tokens.encoder import TokenEncoder
 from amplify.tokens.likelihood import surprise_and_mean
-from amplify.tokens.targets import MotionTargets, motion_targets
+from amplify.tokens.targets import motion_targets
 from amplify.tokens.weights import known_steps, known_velocities
 from amplify.types import MotionTokens, TrackWindow
 
-
-class TokenizerConfig(Config):
-    """Sizes and loss of the motion tokenizer.
-
-    Args:
-        views: Cameras.
-        points: Points a view (20×20 in the paper).
-        steps: Track steps, one less than the horizon's frames; also the number of tokens.
-        width: Channels of both transformers.
-        heads: Attention heads.
-        encoder_layers: Blocks of the encoder.
-        decoder_layers: Layers of the decoder.
-        decoder_hidden: Channels of the decoder's MLP.
-        code_in_query: Whether each step of the decoder starts from its own code; if not, from its position alone, as in
-            the paper, and has to learn where to look. One trial (6 tasks, 300 steps, one seed): 4.1 px instead of
-            5.4 px on moving points.
-        key_positions: Whether codes carry their positions where the decoder's steps attend to them; without, a step
-            cannot tell codes apart by their place.
-        dropout: Residual dropout of both transformers.
-        levels: FSQ levels; their product is the codebook size.
-        window: Side of the local window in pixels of a 128×128 frame, odd.
-        encoder_mask: Which steps a step of the encoder may see.
-        subset_points: Points a view that enter the loss, drawn anew for every window, half of them moving; 0 = all.
-        moving_px: Path length above which a point counts as moving, pixels of a 128×128 frame.
-        centre_bias: First logit of the class "does not move".
-        regression_weight: Weight of the smooth L1 distance between expected and true displacement in pixels.
-        path_weight: Weight of the same distance between the summed expected displacements and the true position,
-            relative to the query frame: small errors of one sign add up along a path.
-        agreement_px: The tracker's error below which a step is trusted, pixels of a 128×128 frame.
-        disagreement_weight: Loss weight of steps that are not.
-        view_weights: Loss weight of each view; equal where empty.
-    """
-
-    views: int = Field(default=2, ge=1)
-    points: int = Field(default=400, ge=1)
-    steps: int = Field(default=15, ge=1)
-    width: int = Field(default=768, ge=1)
-    heads: int = Field(default=8, ge=1)
-    encoder_layers: int = Field(default=2, ge=1)
-    decoder_layers: int = Field(default=1, ge=1)
-    decoder_hidden: int = Field(default=256, ge=1)
-    code_in_query: bool = False
-    key_positions: bool = True
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    levels: tuple[int, ...] = (8, 8, 6, 5)
-    window: int = Field(default=15, ge=3)
-    encoder_mask: Literal["causal", "per-step", "full"] = "causal"
-    subset_points: int = Field(default=0, ge=0)
-    moving_px: float = Field(default=1.0, ge=0)
-    centre_bias: float = 0.0
-    regression_weight: float = Field(default=0.0, ge=0)
-    path_weight: float = Field(default=0.0, ge=0)
-    agreement_px: float = Field(default=1.0, gt=0)
-    disagreement_weight: float = Field(default=0.1, ge=0)
-    view_weights: tuple[float, ...] = ()
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> "TokenizerConfig":
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} is not divisible by {self.heads} heads")
-        if self.window % 2 == 0:
-            raise ValueError(f"window {self.window} must be odd: it has a centre")
-        if self.view_weights and len(self.view_weights) != self.views:
-            raise ValueError(f"{len(self.view_weights)} view_weights for {self.views} views")
-        return self
-
-    @property
-    def codebook_size(self) -> int:
-        """Number of codes."""
-        return math.prod(self.levels)
-
-    @classmethod
-    def paper(cls, **changes: Any) -> "TokenizerConfig":
-        """The paper's size: third-person and wrist view, 20×20 points, width 768."""
-        return cls(**{"view_weights": (0.9, 0.1), **changes})
-
-    @classmethod
-    def quickstart(cls, **changes: Any) -> "TokenizerConfig":
-        """About a million parameters, trained in minutes on one core: one view, 10×10 points, width 128."""
-        small = {
-            "views": 1,
-            "points": 100,
-            "width": 128,
-            "heads": 4,
-            "decoder_hidden": 256,
-            "code_in_query": True,
-            "subset_points": 8,
-            "centre_bias": 5.0,
-            "regression_weight": 1.0,
-            "path_weight": 0.2,
-        }
-        return cls(**{**small, **changes})
+_log = getLogger(__name__)
 
 
 class MotionTokenizer(nn.Module):
@@ -130,32 +41,12 @@ class MotionTokenizer(nn.Module):
         super().__init__()
         self.config = config
         self.dimensions: dict[str, Any] = {}
-        shared = {"width": config.width, "heads": config.heads, "dropout": config.dropout}
-        self.encoder = TokenEncoder(
-            views=config.views,
-            points=config.points,
-            steps=config.steps,
-            layers=config.encoder_layers,
-            out=len(config.levels),
-            mask=config.encoder_mask,
-            **shared,
-        )
-        self.quantiser = FSQ(config.levels)
-        self.decoder = TokenDecoder(
-            views=config.views,
-            steps=config.steps,
-            layers=config.decoder_layers,
-            hidden=config.decoder_hidden,
-            code_width=len(config.levels),
-            code_in_query=config.code_in_query,
-            key_positions=config.key_positions,
-            window=config.window,
-            centre_bias=config.centre_bias,
-            **shared,
-        )
+        self.encoder = TokenEncoder(config)
+        self.quantiser = FSQ(config.levels, rounded=config.quantised)
+        self.decoder = TokenDecoder(config)
         weights = torch.tensor(config.view_weights or (1.0,) * config.views)
         self.register_buffer("view_weights", weights * config.views / weights.sum(), persistent=False)
-        self.register_buffer("offsets_px", local_window.offsets_px(config.window), persistent=False)
+        self.register_buffer("offsets_px", config.local_window.offsets_px(), persistent=False)
         self.register_buffer("velocity_scale_px", torch.ones(()))
 
     @property
@@ -163,31 +54,70 @@ class MotionTokenizer(nn.Module):
         """Number of codes."""
         return self.config.codebook_size
 
+    @property
+    def tokens(self) -> int:
+        """Motion tokens of a window."""
+        return self.config.tokens
+
     @torch.no_grad()
     def fit_statistics(self, windows: TrackWindow) -> None:
         """Sets the unit of the encoder's input to the root mean square of the known velocities.
 
+        Warns where more than 1 % of the motion lies beyond the local window.
+
         Args:
             windows: A few hundred training windows, batched.
         """
+        report = clipping(windows, self.config)
+        if report.moving_share > 0.01:
+            _log.warning(
+                "%.1f %% of the steps that move lie beyond the local window (up to %.0f px along an axis, %.0f px fit) "
+                "and are learned as shorter ones: consider window_spacing='log', a larger window or "
+                "camera_motion='removed'",
+                100 * report.moving_share,
+                report.largest_px,
+                self.offsets_px.max().item(),
+            )
+        windows = self._stabilised(windows)
         known = known_steps(windows)
         squared = local_window.velocities_to_pixels(known_velocities(windows)).square().sum()
         self.velocity_scale_px.copy_((squared / (2 * known.sum().clamp_min(1))).sqrt().clamp_min(1e-3))
 
-    def _quantised(self, window: TrackWindow) -> Float[Tensor, "b k c"]:
-        velocities_px = local_window.velocities_to_pixels(known_velocities(window))
-        return self.quantiser(self.encoder(velocities_px / self.velocity_scale_px).float())
+    def _stabilised(self, window: TrackWindow) -> TrackWindow:
+        if self.config.camera_motion == "kept":
+            return window
+        return camera_motion.remove(window, camera_motion.estimate(window))
+
+    def latents(self, window: TrackWindow) -> Float[Tensor, "b k c"]:
+        """What the quantiser bounds and rounds, one channel an FSQ level; unknown velocities count as zero.
+
+        Args:
+            window: (b, views, steps + 1, points, 2), points in the order of training.
+        """
+        return self._latents(self._stabilised(window))
+
+    def _latents(self, stabilised: TrackWindow) -> Tensor:
+        velocities_px = local_window.velocities_to_pixels(known_velocities(stabilised))
+        return self.encoder(velocities_px / self.velocity_scale_px).float()
 
     def encode(self, window: TrackWindow) -> MotionTokens:
-        """The window's motion tokens, one a step; unknown velocities count as zero.
+        """The window's motion tokens; unknown velocities count as zero.
 
         Args:
             window: (*b, views, steps + 1, points, 2), points in the order of training.
         """
+        return MotionTokens(indices=self.quantiser.indices(self.encode_codes(window)))
+
+    def encode_codes(self, window: TrackWindow) -> Float[Tensor, "*b k c"]:
+        """The window's codes: the FSQ vectors of its tokens, or continuous ones where the tokenizer does not quantise.
+
+        Args:
+            window: As in `encode`.
+        """
         lead = window.points.shape[:-4]
         flat = window.map(lambda x: x.reshape(-1, *x.shape[len(lead) :]))
-        indices = self.quantiser.indices(self._quantised(flat))
-        return MotionTokens(indices=indices.reshape(*lead, -1))
+        codes = self.quantiser(self.latents(flat))
+        return codes.reshape(*lead, *codes.shape[1:])
 
     def codes(self, tokens: MotionTokens) -> Float[Tensor, "*b k c"]:
         """The FSQ vectors of tokens, one channel a level, in [−1, 1]."""
@@ -213,27 +143,45 @@ class MotionTokenizer(nn.Module):
         """Channels of `embed`."""
         return self.config.width if kind == "steps" else len(self.config.levels)
 
-    @torch.no_grad()
     def decode(
-        self, tokens: MotionTokens, queries: Float[Tensor, "*q n 2"], *, mode: str = "expectation-on-moving"
+        self,
+        tokens: MotionTokens,
+        queries: Float[Tensor, "*q n 2"],
+        *,
+        mode: str | None = None,
+        points: Int[Tensor, " m"] | None = None,
+        steps: int | None = None,
+        camera: Float[Tensor, "*b v t 3 3"] | None = None,
     ) -> TrackWindow:
         """The tracks that tokens stand for; every point is marked visible and valid, coordinates are never clamped.
 
         Args:
             tokens: (*b, k).
-            queries: Normalised start points: (n, 2) for all views, (v, n, 2), or (*b, v, n, 2).
+            queries: Normalised start points: (n, 2) for all views, (v, n, 2), or (*b, v, n, 2). A tokenizer with a
+                table of points needs the grid that it was trained on.
             mode: "argmax" takes the likeliest displacement of each step, "expectation" the mean one,
                 "expectation-on-moving" the mean only where the likeliest path moves at all: on static points the mean
-                would add a drift.
+                would add a drift. By default the configured one.
+            points: Indices of the queries that are wanted; the others cost nothing. All by default.
+            steps: How many steps are wanted; the later ones cost nothing, and "expectation-on-moving" then asks only
+                whether a point moves within these. All by default.
+            camera: The camera's motion to give back, from `camera_motion.estimate`; none by default.
 
         Raises:
             UnknownNameError: No such mode.
+            UsageError: Not the table's number of queries, or more steps than there are.
         """
-        return self.decode_codes(self.codes(tokens), queries, mode=mode)
+        return self.decode_codes(self.codes(tokens), queries, mode=mode, points=points, steps=steps, camera=camera)
 
-    @torch.no_grad()
     def decode_codes(
-        self, codes: Float[Tensor, "*b k c"], queries: Float[Tensor, "*q n 2"], *, mode: str = "expectation-on-moving"
+        self,
+        codes: Float[Tensor, "*b k c"],
+        queries: Float[Tensor, "*q n 2"],
+        *,
+        mode: str | None = None,
+        points: Int[Tensor, " m"] | None = None,
+        steps: int | None = None,
+        camera: Float[Tensor, "*b v t 3 3"] | None = None,
     ) -> TrackWindow:
         """As `decode`, for FSQ vectors that need not lie on the levels, such as means over several futures.
 
@@ -241,33 +189,65 @@ class MotionTokenizer(nn.Module):
             codes: (*b, k, c), in [−1, 1].
             queries: As in `decode`.
             mode: As in `decode`.
+            points: As in `decode`.
+            steps: As in `decode`.
+            camera: As in `decode`.
 
         Raises:
             UnknownNameError: No such mode.
+            UsageError: Not the table's number of queries, or more steps than there are.
         """
-        rule = pick(mode, _DECODINGS, kind="decoding mode")
-        lead, views = codes.shape[:-2], self.config.views
-        flat = codes.reshape(-1, *codes.shape[-2:])
-        n = queries.shape[-2]
-        starts = queries.expand(views, n, 2)[None] if queries.ndim < 4 else queries.reshape(-1, views, n, 2)
-        logits = self.decoder.logits(self.decoder(flat), starts)
-        steps = displacements_from_pixels(rule(logits, self.offsets_px), EVALUATION_SIZE_PX)  # (b, v, t, n, 2)
-        begin = starts[:, :, None].expand(len(flat), -1, -1, -1, -1)
-        points = torch.cat((begin, begin + steps.cumsum(dim=2)), dim=2)
-        points = points.reshape(*lead, *points.shape[1:])
-        everywhere = torch.ones(points.shape[:-1], dtype=torch.bool, device=points.device)
-        return TrackWindow(points=points, visible=everywhere, valid=everywhere[..., 0])
+        if steps is not None and not 1 <= steps <= self.config.steps:
+            raise UsageError("cannot decode so many steps", got=steps, allowed=f"1 … {self.config.steps}")
+        wanted = None if steps is None else range(steps)
+        velocities = self.decode_velocities(codes, queries, mode=mode, points=points, steps=wanted)
+        starts = queries if points is None else queries[..., points, :]
+        begin = starts[..., None, :, :].expand_as(velocities[..., :1, :, :])
+        path = torch.cat((begin, begin + velocities.cumsum(dim=-3)), dim=-3)
+        everywhere = torch.ones(path.shape[:-1], dtype=torch.bool, device=path.device)
+        tracks = TrackWindow(points=path, visible=everywhere, valid=everywhere[..., 0])
+        return tracks if camera is None else camera_motion.give_back(tracks, camera)
 
-    def _targets(self, window: TrackWindow, generator: torch.Generator | None) -> MotionTargets:
-        return motion_targets(
-            window,
-            subset_points=self.config.subset_points,
-            moving_px=self.config.moving_px,
-            agreement_px=self.config.agreement_px,
-            disagreement_weight=self.config.disagreement_weight,
-            view_weights=self.view_weights,
-            generator=generator,
-        )
+    @torch.no_grad()
+    def decode_velocities(
+        self,
+        codes: Float[Tensor, "*b k c"],
+        queries: Float[Tensor, "*q n 2"],
+        *,
+        mode: str | None = None,
+        points: Int[Tensor, " m"] | None = None,
+        steps: Sequence[int] | None = None,
+    ) -> Float[Tensor, "*b v t m 2"]:
+        """The normalised displacements at any chosen steps; the others cost nothing.
+
+        Args:
+            codes: (*b, k, c), in [−1, 1].
+            queries: As in `decode`.
+            mode: As in `decode`.
+            points: As in `decode`.
+            steps: Numbers of the wanted steps, from 0; all by default.
+
+        Raises:
+            UnknownNameError: No such mode.
+            UsageError: Not the table's number of queries.
+        """
+        rule = pick(mode or self.config.decoding, DECODINGS, kind="decoding mode")
+        lead, views, n = codes.shape[:-2], self.config.views, queries.shape[-2]
+        if self.config.point_embedding == "table" and n != self.config.points:
+            raise UsageError(
+                "this tokenizer knows the points of its own grid alone",
+                got=f"{n} queries",
+                allowed=f"the {self.config.points} points of training, in their order",
+                remedy="choose some of them with points=, or train with point_embedding='position'",
+            )
+        starts = queries.expand(views, n, 2)[None] if queries.ndim < 4 else queries.reshape(-1, views, n, 2)
+        chosen = None
+        if points is not None:
+            starts, chosen = starts[..., points, :], points.expand(1, views, -1)
+        states = self.decoder(codes.reshape(-1, *codes.shape[-2:]))
+        logits = self.decoder.logits(states, starts, chosen=chosen, steps=steps)
+        velocities = displacements_from_pixels(rule(logits, self.offsets_px), self.config.frame_px)
+        return velocities.reshape(*lead, *velocities.shape[1:])
 
     def loss(
         self, window: TrackWindow, *, generator: torch.Generator | None = None
@@ -280,14 +260,17 @@ class MotionTokenizer(nn.Module):
 
         Returns:
             A scalar, and figures to log: ``cross_entropy``, ``regression`` and ``path`` (pixels), ``clipped_share``
-            (of the known steps that count) and ``codes_used`` (distinct codes in the batch).
+            (of the known steps that count), ``codes_used`` (distinct codes in the batch), and ``usage`` (see
+            `FSQ.usage`) where it is weighted.
         """
         config = self.config
-        codes = self._quantised(window)
-        targets = self._targets(window, generator)
+        window = self._stabilised(window)
+        latents = self._latents(window)
+        codes = self.quantiser(latents)
+        targets = motion_targets(window, config, self.view_weights, generator)
         weight = targets.velocity_weight
-        logits = self.decoder.logits(self.decoder(codes), targets.queries).float()
-        target = local_window.classes(targets.velocities_px, config.window)
+        logits = self.decoder.logits(self.decoder(codes), targets.queries, chosen=targets.chosen).float()
+        target = config.local_window.classes(targets.velocities_px)
         surprise, expected_px = surprise_and_mean(logits, target, self.offsets_px)
         cross_entropy = (weight * surprise).sum()
         logs: dict[str, float | Tensor] = {"cross_entropy": cross_entropy.detach()}
@@ -300,27 +283,14 @@ class MotionTokenizer(nn.Module):
             path = _distance(expected_px.cumsum(dim=2), targets.path_px, targets.path_weight)
             loss = loss + config.path_weight * path
             logs["path"] = path.detach()
-        logs["clipped_share"] = (weight * local_window.clipped(targets.velocities_px, config.window)).sum()
+        if config.usage_weight:
+            usage = self.quantiser.usage(latents).mean()
+            loss = loss + config.usage_weight * (1 - usage)
+            logs["usage"] = usage.detach()
+        logs["clipped_share"] = (weight * config.local_window.clipped(targets.velocities_px)).sum()
         logs["codes_used"] = float(self.quantiser.indices(codes.detach()).unique().numel())
         return loss, logs
 
 
 def _distance(px: Tensor, target_px: Tensor, weight: Tensor) -> Tensor:
     return (weight * smooth_l1_loss(px, target_px, reduction="none").sum(dim=-1)).sum()
-
-
-def _argmax(logits: Tensor, offsets_px: Tensor) -> Tensor:
-    return offsets_px[logits.argmax(dim=-1)]
-
-
-def _expectation(logits: Tensor, offsets_px: Tensor) -> Tensor:
-    return logits.softmax(dim=-1) @ offsets_px
-
-
-def _expectation_on_moving(logits: Tensor, offsets_px: Tensor) -> Tensor:
-    likeliest = _argmax(logits, offsets_px)
-    moves = (likeliest != 0).flatten(-1).any(dim=-1).any(dim=2, keepdim=True)  # (b, v, 1, n)
-    return torch.where(moves[..., None], _expectation(logits, offsets_px), likeliest)
-
-
-_DECODINGS = {"argmax": _argmax, "expectation": _expectation, "expectation-on-moving": _expectation_on_moving}
