@@ -15,7 +15,7 @@ from amplify.config import Config
 from amplify.coords import EVALUATION_SIZE_PX, displacements_from_pixels, displacements_to_pixels
 from amplify.nn.dropout import Dropout
 from amplify.nn.transformer import Transformer, embedding_table
-from amplify.tokens.decoder import fourier_features
+from amplify.tokens.point_embedding import fourier_features
 from amplify.tokens.weights import agreement, choose_points, known_steps, moving_points
 from amplify.types import Features, TrackWindow
 
