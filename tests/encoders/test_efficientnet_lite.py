@@ -2,13 +2,22 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from amplify.encoders.efficientnet_lite import EPSILON, TAPS, WIDTHS, EfficientNetLite0, SameConv, folded_weights
-from amplify.encoders.vision import MEAN, STD, _weights_path
+from amplify.encoders.efficientnet_lite import (
+    EPSILON,
+    MEAN,
+    STD,
+    TAPS,
+    WIDTHS,
+    EfficientNetLite0,
+    SameConv,
+    folded_weights,
+    weights_path,
+)
 
 
 @pytest.fixture(scope="module")
 def checkpoint():
-    return torch.load(_weights_path(), weights_only=True)
+    return torch.load(weights_path(), weights_only=True)
 
 
 @pytest.fixture(scope="module")

