@@ -91,19 +91,26 @@ class ActionHead(Protocol):
 
     def loss(
         self,
-        context: Float[Tensor, "b s d"],
+        context: Float[Tensor, "b c w"],
         target: Float[Tensor, "b s a"],
         valid: Bool[Tensor, "b s"],
         *,
         generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """Mean loss over the valid steps; a scalar."""
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, "b s a"]]:
+        """Mean loss over the valid steps, a scalar, and the best guess of the actions on the way, without gradient.
+
+        Args:
+            context: The tokens that say what there is and what to do.
+            target: The true actions.
+            valid: False past the end: such steps change nothing.
+            generator: Draws noise, where the head needs any.
+        """
         ...
 
     def sample(
-        self, context: Float[Tensor, "b s d"], *, generator: torch.Generator | None = None
+        self, context: Float[Tensor, "b c w"], *, generator: torch.Generator | None = None
     ) -> Float[Tensor, "b s a"]:
-        """Actions in [−1, 1]; the mode where ``generator`` is None and the head has one."""
+        """Actions; where ``generator`` is None the mode, or for a head without one a draw that is always the same."""
         ...
 
 

@@ -47,7 +47,7 @@ def test_it_has_the_size_of_inverse_dynamics():
     sizes = SIZES | {"vision_width": 1408}
     cloning = BehaviourCloning(config, text_width=384, **sizes)
     inverse = InverseDynamics(config, code_width=4, tokens=15, **sizes)
-    count = [sum(p.numel() for p in m.decoder.trunk.parameters()) for m in (cloning, inverse)]
+    count = [sum(p.numel() for p in m.decoder.head.trunk.parameters()) for m in (cloning, inverse)]
     assert count[0] == count[1]
     whole = [sum(p.numel() for p in m.parameters()) for m in (cloning, inverse)]
     assert abs(whole[0] - whole[1]) < 0.06 * whole[1]

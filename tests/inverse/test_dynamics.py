@@ -79,7 +79,7 @@ def test_the_actions_of_a_chunk_see_each_other():
     model, (features, proprio, codes, _) = make_model().eval(), make_batch()
     before = model.act(features, proprio, codes).actions
     with torch.no_grad():
-        model.decoder.queries[0] = torch.randn(32)
+        model.decoder.head.trunk.queries[0] = torch.randn(32)
     assert not torch.allclose(model.act(features, proprio, codes).actions[:, 1:], before[:, 1:], atol=1e-6)
 
 
@@ -136,7 +136,7 @@ def test_the_papers_size():
             vision_width=512, patches=49, views=2, proprio_width=9, action_width=7,
         )  # fmt: skip
     assert 57e6 < sum(p.numel() for p in model.parameters()) < 57.5e6
-    assert len(model.decoder.trunk.across) == 4
+    assert len(model.decoder.head.trunk.transformer.across) == 4
 
 
 def test_an_unknown_head_is_explained():

@@ -1,11 +1,13 @@
 import torch
 from torch.distributions import Normal
 
-from amplify.inverse.gaussian import GaussianHead, discounted_mean
+from amplify.inverse.discount import discounted_mean
+from amplify.inverse.gaussian import GaussianHead
+from amplify.inverse.trunk import QueryTrunk
 
 
 def fixed_head(mean: float, std: float = 0.1, discount: float = 0.99) -> GaussianHead:
-    head = GaussianHead(1, 1, discount=discount, std=std)
+    head = GaussianHead(QueryTrunk(1, 1, 1, 0.0, horizon=1), 1, discount=discount, std=std)
     with torch.no_grad():
         head.mean.weight.zero_()
         head.mean.bias.fill_(torch.atanh(torch.tensor(mean)))
@@ -18,12 +20,12 @@ def test_the_density_integrates_to_one_even_at_the_border():
         context = torch.zeros(len(grid), 1, 1)
         valid = torch.ones(len(grid), 1, dtype=torch.bool)
         head = fixed_head(mean)
-        nll = torch.stack([head.loss(context[i : i + 1], grid[i].view(1, 1, 1), valid[i : i + 1]) for i in range(801)])
+        nll = torch.stack([head.loss(context[i : i + 1], grid[i].view(1, 1, 1), valid[i : i + 1])[0] for i in range(801)])
         assert abs(torch.trapezoid((-nll).exp(), grid).item() - 1) < 1e-3
 
 
 def test_far_from_the_border_it_is_the_plain_normal():
-    loss = fixed_head(0.2).loss(torch.zeros(1, 1, 1), torch.tensor([[[0.35]]]), torch.ones(1, 1, dtype=torch.bool))
+    loss, _ = fixed_head(0.2).loss(torch.zeros(1, 1, 1), torch.tensor([[[0.35]]]), torch.ones(1, 1, dtype=torch.bool))
     torch.testing.assert_close(loss, -Normal(0.2, 0.1).log_prob(torch.tensor(0.35)))
 
 

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from amplify.baselines.points import POINT_FEATURES, paths_px
-from amplify.inverse.action_decoder import ActionDecoder, InverseConfig
+from amplify.inverse.action_decoder import ActionDecoder
+from amplify.inverse.config import InverseConfig
 from amplify.inverse.scaler import Scaler
 from amplify.tokens.point_embedding import fourier_features
 from amplify.types import ActionChunk, Features, TrackWindow

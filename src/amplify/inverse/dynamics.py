@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from amplify.inverse.action_decoder import ActionDecoder, InverseConfig
+from amplify.inverse.action_decoder import ActionDecoder
+from amplify.inverse.config import InverseConfig
 from amplify.types import ActionChunk, Features
 
 

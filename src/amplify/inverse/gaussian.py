@@ -1,58 +1,96 @@
-"""A Gaussian of fixed width, truncated to the range of actions."""
+"""A Gaussian truncated to the range of actions."""
 
 import math
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-
-def discounted_mean(error: Float[Tensor, "b s a"], valid: Bool[Tensor, "b s"], discount: float) -> Float[Tensor, ""]:
-    """Mean over valid steps and all dimensions, step t weighted by discount^t."""
-    weight = valid * discount ** torch.arange(error.shape[1], device=error.device)
-    return (weight[..., None] * error).sum() / (weight.sum() * error.shape[-1]).clamp_min(1e-6)
+from amplify.inverse.discount import discounted_mean
+from amplify.inverse.trunk import QueryTrunk
 
 
 class GaussianHead(nn.Module):
-    """Mean tanh(W·context), a fixed standard deviation, truncated to [−1, 1].
+    """Mean tanh(W·state), a fixed or learned standard deviation, truncated to [−1, 1].
 
     Args:
-        width: Channels of the context.
+        trunk: Context → a state for every action.
         action_width: Action dimensions.
         discount: Weight of step t is discount^t.
-        std: Standard deviation in scaled units.
+        std: Standard deviation in scaled units; where it is learned, the one it starts from.
+        std_kind: "fixed", or "learned" within a factor of 20.
     """
 
-    def __init__(self, width: int, action_width: int, *, discount: float, std: float):
+    def __init__(
+        self,
+        trunk: QueryTrunk,
+        action_width: int,
+        *,
+        discount: float,
+        std: float,
+        std_kind: Literal["fixed", "learned"] = "fixed",
+    ):
         super().__init__()
-        self.mean = nn.Linear(width, action_width)
+        self.trunk = trunk
+        self.mean = nn.Linear(trunk.width, action_width)
+        self.spread = nn.Linear(trunk.width, action_width) if std_kind == "learned" else None
+        if self.spread is not None:
+            nn.init.zeros_(self.spread.weight)
+            nn.init.zeros_(self.spread.bias)
         self.discount, self.std = discount, std
 
     def loss(
         self,
-        context: Float[Tensor, "b s d"],
+        context: Float[Tensor, "b c w"],
         target: Float[Tensor, "b s a"],
         valid: Bool[Tensor, "b s"],
         *,
         generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """Negative log likelihood of the truncated normal, a scalar."""
-        mean = self.mean(context).tanh()
-        low, high = self._tails(mean)
-        nll = 0.5 * ((target - mean) / self.std).square() + (high - low).log()
-        return discounted_mean(nll + math.log(self.std * math.sqrt(2 * math.pi)), valid, self.discount)
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, "b s a"]]:
+        """Negative log likelihood of the truncated normal, in nats a dimension, and the means."""
+        mean, std = self.distribution(context)
+        return discounted_mean(nll(target, mean, std), valid, self.discount), mean.detach()
 
     def sample(
-        self, context: Float[Tensor, "b s d"], *, generator: torch.Generator | None = None
+        self, context: Float[Tensor, "b c w"], *, generator: torch.Generator | None = None
     ) -> Float[Tensor, "b s a"]:
         """The mean, which is the mode, or a draw where a generator is given."""
-        mean = self.mean(context).tanh()
+        mean, std = self.distribution(context)
         if generator is None:
             return mean
-        low, high = self._tails(mean)
+        low, high = _tails(mean, std)
         uniform = torch.rand(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
         draw = torch.special.ndtri(low + (high - low) * uniform)
-        return (mean + self.std * draw).clamp(-1, 1)
+        return (mean + std * draw).clamp(-1, 1)
 
-    def _tails(self, mean: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.special.ndtr((-1 - mean) / self.std), torch.special.ndtr((1 - mean) / self.std)
+    def distribution(
+        self, context: Float[Tensor, "b c w"]
+    ) -> tuple[Float[Tensor, "b s a"], Float[Tensor, "b s a"] | Float[Tensor, ""]]:
+        """Mean and standard deviation of the normal before it is truncated; a scalar where the deviation is fixed."""
+        state = self.trunk(context)
+        mean = self.mean(state).tanh()
+        if self.spread is None:
+            return mean, mean.new_tensor(self.std)
+        return mean, self.std * self.spread(state).clamp(-3, 3).exp()
+
+
+def nll(
+    target: Float[Tensor, "b s a"],
+    mean: Float[Tensor, "b s a"],
+    std: Float[Tensor, "b s a"] | Float[Tensor, ""],
+) -> Float[Tensor, "b s a"]:
+    """Negative log density of a normal truncated to [−1, 1], in nats.
+
+    Args:
+        target: In [−1, 1].
+        mean: Of the normal before it is truncated, in [−1, 1].
+        std: Of the normal before it is truncated.
+    """
+    low, high = _tails(mean, std)
+    constant = (std * math.sqrt(2 * math.pi)).log()
+    return 0.5 * ((target - mean) / std).square() + (high - low).log() + constant
+
+
+def _tails(mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.special.ndtr((-1 - mean) / std), torch.special.ndtr((1 - mean) / std)

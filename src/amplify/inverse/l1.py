@@ -4,36 +4,39 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from amplify.inverse.gaussian import discounted_mean
+from amplify.inverse.discount import discounted_mean
+from amplify.inverse.trunk import QueryTrunk
 
 
 class L1Head(nn.Module):
-    """Actions tanh(W·context), trained on absolute error; it has no randomness.
+    """Actions tanh(W·state), trained on absolute error; it has no randomness.
 
     Args:
-        width: Channels of the context.
+        trunk: Context → a state for every action.
         action_width: Action dimensions.
         discount: Weight of step t is discount^t.
     """
 
-    def __init__(self, width: int, action_width: int, *, discount: float):
+    def __init__(self, trunk: QueryTrunk, action_width: int, *, discount: float):
         super().__init__()
-        self.out = nn.Linear(width, action_width)
+        self.trunk = trunk
+        self.out = nn.Linear(trunk.width, action_width)
         self.discount = discount
 
     def loss(
         self,
-        context: Float[Tensor, "b s d"],
+        context: Float[Tensor, "b c w"],
         target: Float[Tensor, "b s a"],
         valid: Bool[Tensor, "b s"],
         *,
         generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """Mean absolute error, a scalar."""
-        return discounted_mean((self.sample(context) - target).abs(), valid, self.discount)
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, "b s a"]]:
+        """Mean absolute error, and the predicted actions."""
+        guess = self.sample(context)
+        return discounted_mean((guess - target).abs(), valid, self.discount), guess.detach()
 
     def sample(
-        self, context: Float[Tensor, "b s d"], *, generator: torch.Generator | None = None
+        self, context: Float[Tensor, "b c w"], *, generator: torch.Generator | None = None
     ) -> Float[Tensor, "b s a"]:
         """The predicted actions."""
-        return self.out(context).tanh()
+        return self.out(self.trunk(context)).tanh()

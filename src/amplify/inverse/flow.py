@@ -1,0 +1,99 @@
+"""Actions drawn by following a flow from noise.
+
+Source: Lipman et al., Flow Matching for Generative Modeling, arXiv 2210.02747 (conditional optimal-transport path).
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from amplify.inverse.denoiser import Denoiser
+from amplify.inverse.discount import discounted_mean
+from amplify.inverse.noise import draw, fixed_noise
+
+Velocity = Callable[[Tensor, float], Tensor]
+
+
+def _euler(velocity: Velocity, x: Tensor, time: float, step: float) -> Tensor:
+    return x + step * velocity(x, time)
+
+
+def _midpoint(velocity: Velocity, x: Tensor, time: float, step: float) -> Tensor:
+    half = x + step / 2 * velocity(x, time)
+    return x + step * velocity(half, time + step / 2)
+
+
+def _heun(velocity: Velocity, x: Tensor, time: float, step: float) -> Tensor:
+    first = velocity(x, time)
+    return x + step / 2 * (first + velocity(x + step * first, time + step))
+
+
+SAMPLERS: dict[str, Callable[[Velocity, Tensor, float, float], Tensor]] = {
+    "euler": _euler,
+    "midpoint": _midpoint,
+    "heun": _heun,
+}
+"""One step of an integrator: velocity, where, when, how far."""
+
+
+class FlowHead(nn.Module):
+    """p(actions | context) by a flow: the network foretells the velocity actions − noise on the way between them.
+
+    Args:
+        denoiser: Actions on the way, time in [0, 1] and context → velocity.
+        discount: Weight of step t is discount^t.
+        sampler: "euler", "midpoint" or "heun".
+        sampling_steps: Steps from noise to actions.
+        clip_samples: Whether drawn actions are clamped into [−1, 1].
+    """
+
+    noise: Tensor
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        *,
+        discount: float,
+        sampler: Literal["euler", "midpoint", "heun"],
+        sampling_steps: int,
+        clip_samples: bool = True,
+    ):
+        super().__init__()
+        self.denoiser = denoiser
+        self.discount, self.sampling_steps, self.clip = discount, sampling_steps, clip_samples
+        self.integrate = SAMPLERS[sampler]
+        self.register_buffer("noise", fixed_noise(1, denoiser.action_shape)[0], persistent=False)
+
+    def loss(
+        self,
+        context: Float[Tensor, "b c w"],
+        target: Float[Tensor, "b s a"],
+        valid: Bool[Tensor, "b s"],
+        *,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, "b s a"]]:
+        """Mean squared error of the velocity at a random time, and where it leads to."""
+        time = torch.rand(len(target), generator=generator, dtype=target.dtype, device=target.device)
+        noise = torch.randn(target.shape, generator=generator, dtype=target.dtype, device=target.device)
+        way = torch.lerp(noise, target, time[:, None, None])
+        velocity = self.denoiser(way, time, self.denoiser.see(context), valid)
+        error = discounted_mean((velocity - (target - noise)).square(), valid, self.discount)
+        return error, way + (1 - time[:, None, None]) * velocity.detach()
+
+    @torch.no_grad()
+    def sample(
+        self, context: Float[Tensor, "b c w"], *, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "b s a"]:
+        """A draw of the actions; without a generator the one that belongs to a fixed noise."""
+        seen = self.denoiser.see(context)
+
+        def velocity(x: Tensor, time: float) -> Tensor:
+            return self.denoiser(x, x.new_full((len(x),), time), seen)
+
+        x = draw(self.noise, len(context), generator)
+        for step in range(self.sampling_steps):
+            x = self.integrate(velocity, x, step / self.sampling_steps, 1 / self.sampling_steps)
+        return x.clamp(-1, 1) if self.clip else x
