@@ -41,7 +41,7 @@ class ControlStep:
     @torch.inference_mode()
     def tokens(self, draft: MotionTokens | None = None) -> MotionTokens:
         """What should move."""
-        features = self.inputs.features(self.models.encoder(self.inputs.images))
+        features = self.inputs.features(self.models.encoder.encode(self.inputs.images))
         return self.forward.generate(features, draft=draft)
 
     @torch.inference_mode()
@@ -52,7 +52,7 @@ class ControlStep:
             draft: See `ForwardDynamics.generation`.
             generator: Draws the actions; the likeliest without one, where the head has them.
         """
-        features = self.inputs.features(self.models.encoder(self.inputs.images))
+        features = self.inputs.features(self.models.encoder.encode(self.inputs.images))
         tokens = self.forward.generate(features, draft=draft)
         motion = self.models.tokenizer.embed(tokens, self.inverse.config.motion)
         return self.inverse.act(features, self.inputs.proprio, motion, generator=generator)

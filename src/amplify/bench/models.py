@@ -1,5 +1,6 @@
 """What is timed: the models of a preset with random weights, and inputs of the right sizes."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,8 +8,8 @@ import torch
 from torch import Tensor
 
 from amplify import rng
-from amplify.bench.image_encoder import RandomResNet, folded
 from amplify.config import Config
+from amplify.encoders.vision import PatchEncoder, PatchNetwork, VisionConfig
 from amplify.errors import pick
 from amplify.forward import ForwardConfig, ForwardDynamics
 from amplify.inverse import InverseConfig, InverseDynamics
@@ -43,6 +44,20 @@ class BenchSizes(Config):
     encoder_blocks: tuple[int, ...] = (2, 2, 2, 2)
     text_width: int = 512
 
+    def image_encoder(self) -> PatchNetwork:
+        """A residual network as the reference's ResNet-18, with random weights."""
+        config = VisionConfig(
+            network="resnet18", input_px=self.input_px, grid=self.input_px // 32, normalise=False, antialias=False
+        )
+        architecture = {
+            "model_type": "resnet",
+            "embedding_size": self.encoder_widths[0],
+            "hidden_sizes": list(self.encoder_widths),
+            "depths": list(self.encoder_blocks),
+            "layer_type": "basic",
+        }
+        return PatchNetwork(config, architecture=architecture)
+
     @classmethod
     def named(cls, name: str, *, head: str = "gaussian") -> "BenchSizes":
         """The sizes "paper", "small" or "tiny", with an action head.
@@ -69,15 +84,15 @@ class BenchModels:
     Args:
         sizes: Their sizes.
         plain_encoder: The image encoder as it comes.
-        encoder: The same function, made ready for frozen use.
+        encoder: The same, made ready for frozen use.
         tokenizer: Tracks ↔ motion tokens.
         forward: Image and instruction → motion tokens.
         inverse: Image, proprioception and motion tokens → actions.
     """
 
     sizes: BenchSizes
-    plain_encoder: RandomResNet
-    encoder: RandomResNet
+    plain_encoder: PatchNetwork
+    encoder: PatchEncoder
     tokenizer: MotionTokenizer
     forward: ForwardDynamics
     inverse: InverseDynamics
@@ -87,14 +102,7 @@ class BenchModels:
         """Models whose random weights depend on the seed alone."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(rng.derive(seed, "bench", "weights"))
-            made = {
-                "side_px": sizes.input_px,
-                "widths": sizes.encoder_widths,
-                "blocks": sizes.encoder_blocks,
-            }
-            plain = RandomResNet(**made).eval()
-            encoder = RandomResNet(**made)
-            encoder.load_state_dict(plain.state_dict())
+            plain = sizes.image_encoder().to(device).eval().requires_grad_(False)
             tokenizer = MotionTokenizer(sizes.tokenizer)
             views = sizes.tokenizer.views
             shared = {"vision_width": plain.width, "patches": plain.patches, "views": views}
@@ -115,8 +123,8 @@ class BenchModels:
             )
         return cls(
             sizes=sizes,
-            plain_encoder=plain.to(device).requires_grad_(False),
-            encoder=folded(encoder).to(device).requires_grad_(False),
+            plain_encoder=plain,
+            encoder=PatchEncoder(network=deepcopy(plain), device=str(device)),
             tokenizer=tokenizer.to(device).eval(),
             forward=forward.to(device).eval(),
             inverse=inverse.to(device).eval(),

@@ -15,7 +15,7 @@ from amplify.forward import ForwardDynamics
 from amplify.nn.dropout import Dropout
 from amplify.nn.masks import prefix_causal
 from amplify.tokens import MotionTokenizer
-from amplify.tokens.decoder import TokenDecoder, fourier_features
+from amplify.tokens.decoder import TokenDecoder
 from amplify.types import Features, MotionTokens, TrackWindow
 
 
@@ -49,24 +49,28 @@ class PlainDecoder(nn.Module):
     same function; where the step's state is added before the classifier, W is what our decoder applies to it.
 
     Args:
-        decoder: Gives the weights; they are copied.
+        decoder: Gives the weights; they are copied. One string for all views together.
     """
 
     def __init__(self, decoder: TokenDecoder):
         super().__init__()
+        assert decoder.joint, "the plain formulation has one string for all views"
         self.decoder = decoder
         first = (decoder.from_step, decoder.from_point, decoder.from_view)
         self.first = nn.Parameter(torch.cat([layer.weight.detach() for layer in first], dim=1))
         self.first_bias = nn.Parameter(decoder.from_step.bias.detach().clone())
         merged = decoder.classifier.weight.detach()  # (classes, hidden)
-        classes, width = merged.shape[0], decoder.view.shape[-1]
+        (classes, hidden), width = merged.shape, decoder.view.shape[-1]
         self.residual = decoder.step_classifier is not None
         if decoder.step_classifier is not None:
+            assert width >= classes, "a narrow projection cannot give back any merged matrix"
             project = decoder.step_classifier.weight.detach()
+            second = (torch.linalg.pinv(project.double()) @ merged.double()).to(merged)
         else:
-            project = nn.init.orthogonal_(torch.empty(classes, width))
-        self.project = nn.Parameter(project.clone())
-        self.second = nn.Parameter((torch.linalg.pinv(project.double()) @ merged.double()).to(merged))
+            assert width >= hidden, "a narrow second layer loses what the first one found"
+            second = nn.init.orthogonal_(torch.empty(width, hidden)).to(merged)
+            project = merged @ second.T
+        self.second, self.project = nn.Parameter(second), nn.Parameter(project.clone())
         self.bias = nn.Parameter(decoder.classifier.bias.detach().clone())
 
     def logits(
@@ -74,10 +78,9 @@ class PlainDecoder(nn.Module):
     ) -> Float[Tensor, "b v t n classes"]:
         """Scores of each displacement class, as `TokenDecoder.logits`."""
         decoder, (batch, time, _) = self.decoder, steps.shape
-        queries = queries.expand(batch, -1, -1, -1)
         views, n = queries.shape[1:3]
         step = steps[:, None, :, None].expand(-1, views, -1, n, -1)
-        point = decoder.point(fourier_features(queries))[:, :, None].expand(-1, -1, time, -1, -1)
+        point = decoder.point(queries)[:, :, None].expand(batch, views, time, -1, -1)
         view = decoder.view[None, :, None, None].expand(batch, -1, time, n, -1)
         hidden = linear(torch.cat((step, point, view), dim=-1), self.first, self.first_bias).relu()
         state = linear(hidden, self.second)

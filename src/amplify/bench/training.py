@@ -1,0 +1,181 @@
+"""One training step of each stage, ours beside the plain formulation.
+
+Ours trains on cached features and tokens; the tokenizer's loss takes a few points of each window. The plain steps
+encode the images anew, take every point, compute their metrics within the step and, for inverse dynamics, foresee the
+tokens anew by full passes: as the reference implementation trains.
+"""
+
+from collections.abc import Callable
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from amplify import rng
+from amplify.bench import reference_style
+from amplify.bench.models import BenchInputs, BenchModels
+from amplify.bench.reference_style import PlainDecoder, plain_dropout
+from amplify.coords import EVALUATION_SIZE_PX, displacements_to_pixels
+from amplify.tokens import MotionTokenizer
+from amplify.tokens.weights import known_velocities
+from amplify.types import Features, MotionTokens
+
+CLIP = 1.0
+LEARNING_RATE = 1e-4
+TOLERANCES_PX = 10
+"""The paper's ΔAUC is the mean over tolerances of 1 to so many pixels."""
+
+
+class Learner:
+    """Loss, gradients, clipping and AdamW: one step of training.
+
+    Args:
+        module: What is trained; put into training mode.
+        loss: Gives the scalar to minimise.
+        fused: Whether the optimiser updates all weights in one pass over memory.
+        bfloat16: Whether matrices are multiplied in bfloat16 (autocast).
+    """
+
+    def __init__(self, module: nn.Module, loss: Callable[[], Tensor], *, fused: bool, bfloat16: bool = False):
+        self.module, self.loss, self.bfloat16 = module.train(), loss, bfloat16
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.0, fused=fused
+        )
+
+    def step(self) -> Tensor:
+        """The loss before the step."""
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.parameters[0].device.type, torch.bfloat16, enabled=self.bfloat16):
+            loss = self.loss()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, CLIP)
+        self.optimizer.step()
+        return loss.detach()
+
+
+class TrainingSteps:
+    """Our steps.
+
+    Args:
+        models: The models; they are trained in place.
+        inputs: One batch.
+        subset_points: Points a view in the tokenizer's loss.
+        bfloat16: See `Learner`.
+    """
+
+    def __init__(self, models: BenchModels, inputs: BenchInputs, *, subset_points: int, bfloat16: bool = False):
+        self.models, self.inputs, self.bfloat16 = models, inputs, bfloat16
+        self.subset = MotionTokenizer(models.tokenizer.config.model_copy(update={"subset_points": subset_points}))
+        self.subset.load_state_dict(models.tokenizer.state_dict())
+        self.subset.to(inputs.images.device)
+        with torch.no_grad():
+            self.features = inputs.features(models.encoder.encode(inputs.images))
+            self.tokens = models.tokenizer.encode(inputs.tracks)
+            self.foreseen = models.forward.generate(self.features)
+
+    def tokenizer(self) -> Learner:
+        """Cross-entropy of a few points of each window, decoded by parts."""
+        generator = rng.torch_generator(0, "bench", "points", device=self.inputs.images.device)
+        return self._learner(self.subset, lambda: self.subset.loss(self.inputs.tracks, generator=generator)[0])
+
+    def forward(self) -> Learner:
+        """Cross-entropy of the tokens on cached features."""
+        model = self.models.forward
+        return self._learner(model, lambda: model.loss(self.features, self.tokens)[0])
+
+    def inverse(self) -> Learner:
+        """The head's loss on cached features and foreseen tokens."""
+        model, tokenizer, inputs = self.models.inverse, self.models.tokenizer, self.inputs
+
+        def loss() -> Tensor:
+            motion = tokenizer.embed(self.foreseen, model.config.motion)
+            return model.loss(self.features, inputs.proprio, motion, inputs.actions)[0]
+
+        return self._learner(model, loss)
+
+    def _learner(self, module: nn.Module, loss: Callable[[], Tensor]) -> Learner:
+        return Learner(module, loss, fused=True, bfloat16=self.bfloat16)
+
+
+class PlainTrainingSteps:
+    """The same steps in plain formulation, on copies of the models.
+
+    Args:
+        models: The models; they are not changed.
+        inputs: One batch.
+        bfloat16: See `Learner`.
+    """
+
+    def __init__(self, models: BenchModels, inputs: BenchInputs, *, bfloat16: bool = False):
+        self.models, self.inputs, self.bfloat16 = models, inputs, bfloat16
+        self.decoder = PlainDecoder(models.tokenizer.decoder)
+
+    def tokenizer(self) -> Learner:
+        """Cross-entropy of all points, decoded from concatenations."""
+        tokenizer = deepcopy(self.models.tokenizer)
+        decoder = PlainDecoder(tokenizer.decoder)
+        return self._learner(nn.ModuleList((tokenizer, decoder)), lambda: self._surprise(tokenizer, decoder))
+
+    def _surprise(self, tokenizer: MotionTokenizer, decoder: PlainDecoder) -> Tensor:
+        tracks, config = self.inputs.tracks, tokenizer.config
+        velocities = known_velocities(tracks)
+        codes = tokenizer.encode_codes(tracks)
+        logits = decoder.logits(decoder.decoder(codes), self.inputs.queries[None])
+        target = config.local_window.classes(displacements_to_pixels(velocities, EVALUATION_SIZE_PX))
+        surprise = cross_entropy(logits.float().flatten(0, -2), target.flatten(), reduction="none").view(target.shape)
+        return (surprise.mean(dim=(0, 2, 3)) * tokenizer.view_weights).mean()
+
+    def forward(self, *, metrics: bool = True) -> Learner:
+        """Cross-entropy of the tokens; images and tracks are encoded within the step.
+
+        Args:
+            metrics: Decode the likeliest tokens and judge the tracks in every step.
+        """
+        model = plain_dropout(deepcopy(self.models.forward))
+
+        def loss() -> Tensor:
+            features, tokens = self._features(), self._tokens()
+            scores = reference_style.string_scores(model, features, tokens.indices[:, :-1])
+            if metrics:
+                self._judge(MotionTokens(indices=scores.argmax(dim=-1)))
+            return cross_entropy(scores.float().flatten(0, 1), tokens.indices.flatten())
+
+        return self._learner(model, loss)
+
+    def inverse(self) -> Learner:
+        """The head's loss; images are encoded and tokens are foreseen within the step."""
+        model, models, inputs = plain_dropout(deepcopy(self.models.inverse)), self.models, self.inputs
+
+        def loss() -> Tensor:
+            features = self._features()
+            with torch.no_grad():
+                tokens = reference_style.generate(models.forward, features)
+                motion = models.tokenizer.embed(tokens, model.config.motion)
+            return model.loss(features, inputs.proprio, motion, inputs.actions)[0]
+
+        return self._learner(model, loss)
+
+    def _learner(self, module: nn.Module, loss: Callable[[], Tensor]) -> Learner:
+        return Learner(module, loss, fused=False, bfloat16=self.bfloat16)
+
+    @torch.no_grad()
+    def _features(self) -> Features:
+        return self.inputs.features(self.models.plain_encoder(self.inputs.images))
+
+    @torch.no_grad()
+    def _tokens(self) -> MotionTokens:
+        return self.models.tokenizer.encode(self.inputs.tracks)
+
+    @torch.no_grad()
+    def _judge(self, tokens: MotionTokens) -> dict[str, Tensor]:
+        tracks = reference_style.decode(self.models.tokenizer, self.decoder, tokens, self.inputs.queries)
+        off = tracks.points - self.inputs.tracks.points
+        off_px = displacements_to_pixels(off, EVALUATION_SIZE_PX).abs()
+        within = [(off_px < tolerance).float().mean() for tolerance in range(1, TOLERANCES_PX + 1)]
+        return {
+            "mean_squared_error": off.square().mean(),
+            "pixel_accuracy": (off_px < 0.5).float().mean(),
+            "delta_auc": torch.stack(within).mean(),
+        }
