@@ -177,10 +177,17 @@ class ActionChunk(_Batchable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan(_Batchable):
-    """What a policy intends: an action chunk and, for a token policy, the motion it should cause."""
+    """What a policy intends: an action chunk and, for a token policy, the motion it should cause.
+
+    Args:
+        actions: From the time of the plan on.
+        tokens: The motion; −1 where there is no plan.
+        age: Decisions since the plan was made; None for one that was made just now.
+    """
 
     actions: ActionChunk
     tokens: MotionTokens | None
+    age: Int[Tensor, "*b"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
