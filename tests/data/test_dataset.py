@@ -284,3 +284,11 @@ def test_a_short_shared_video_costs_only_the_episodes_at_its_end(tmp_path):
     found = Dataset.open(root)
     assert [e.index for e in found.episodes] == [0, 1]
     assert [p.episode_index for p in found.problems] == [2]
+
+
+def test_a_part_of_a_video(tmp_path):
+    found = dataset(tmp_path)
+    whole = found.frames(1, "wrist")
+    np.testing.assert_array_equal(found.frames(1, "wrist", 3, 2), whole[3:5])
+    np.testing.assert_array_equal(found.frames(1, "wrist", 4), whole[4:])
+    assert found.frame_size("wrist") == whole.shape[1:3]

@@ -13,7 +13,7 @@ from amplify.errors import DataError, SidecarError
 from amplify.types import Sample
 
 from .episodes import LENGTHS, SPEC, VIDEO_SPEC, episode, write
-from .sidecars import FEATURES, GRID, HORIZON, TRACKS, Drift, extract
+from .sidecars import FEATURES, GRID, HORIZON, TRACKS, Drift, Grey, extract
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +125,68 @@ def test_sources_that_do_not_fit(ready, tmp_path):
     assert windows(tmp_path / "blind").batch(np.array([0])).proprio is None
     with pytest.raises(DataError, match=r"proprioception of (.|\n)*blind"):
         windows(ready / "robot", tmp_path / "blind")
+
+
+@pytest.mark.parametrize(
+    ("what", "changes"),
+    [
+        ("actions", {"action_names": ("dx", "torque")}),
+        ("proprioception", {"proprio_names": ("x", "y", "angle")}),
+        ("cameras", {"cameras": ("wrist", "front")}),
+    ],
+)
+def test_actions_of_another_robot_are_refused_by_name(ready, tmp_path, what, changes):
+    """The count of numbers is the same, so that nothing but their names could tell."""
+    extract(Dataset.open(write(tmp_path / "other", SPEC.model_copy(update=changes))))
+    names = ", ".join(next(iter(changes.values())))
+    with pytest.raises(DataError, match=rf"{what} of (.|\n)*got: *{names}(.|\n)*one inverse model for each"):
+        windows(ready / "robot", tmp_path / "other")
+    assert len(windows(ready / "robot", tmp_path / "other", actions=False)) == 2 * sum(LENGTHS)
+
+
+def test_the_goal_is_the_last_frame(ready):
+    found = windows(ready / "robot", goal=True)
+    batch = found.batch(np.array([LENGTHS[0] + 2, 0]))  # episodes 1 and 0
+    last = windows(ready / "robot").batch(np.array([LENGTHS[0] + LENGTHS[1] - 1, LENGTHS[0] - 1]))
+    assert torch.equal(batch.features.goal, last.features.vision)
+    assert windows(ready / "robot").batch(np.array([0])).features.goal is None
+
+
+@pytest.mark.parametrize("memory", [1.0, 1e-5, 0.0])
+def test_pictures_in_place_of_features(ready, memory, caplog):
+    found = windows(ready / "robot", features=None, images=memory, goal=True)
+    chosen = np.array([LENGTHS[0] + 2, 0, LENGTHS[0] + 2])
+    batch = found.batch(chosen)
+    assert batch.features is None
+    pictures = batch.pictures
+    dataset = Dataset.open(ready / "robot")
+    for view, camera in enumerate(dataset.spec.cameras):
+        one, two = dataset.frames(1, camera), dataset.frames(0, camera)
+        np.testing.assert_array_equal(pictures.images[:2, view], np.stack([one[2], two[0]]))
+        np.testing.assert_array_equal(pictures.goal[:2, view], np.stack([one[-1], two[-1]]))
+    assert torch.equal(pictures.text, windows(ready / "robot").batch(chosen).features.text)
+    assert ("does not fit into memory" in caplog.text) == (memory < 1)
+
+
+def test_pictures_as_an_encoder_sees_them(ready):
+    found = windows(ready / "robot", features=None, images=1.0, goal=True)
+    scale = torch.nn.Parameter(torch.ones(()))
+    seen = found.seen_by(lambda images: scale * Grey().encode(images))
+    chosen = np.array([3, 8])
+    batch, stored = seen.batch(chosen), windows(ready / "robot", goal=True).batch(chosen)
+    torch.testing.assert_close(batch.features.vision, stored.features.vision, atol=0.1, rtol=0)
+    torch.testing.assert_close(batch.features.goal, stored.features.goal, atol=0.1, rtol=0)
+    assert batch.pictures is None
+    assert not batch.features.vision.requires_grad
+    scale.data.fill_(2)
+    assert torch.equal(seen.batch(chosen).features.vision, 2 * batch.features.vision)
+    assert found.batch(chosen).features is None
+
+
+def test_images_of_several_sizes_cannot_be_learned_from(ready, tmp_path):
+    extract(Dataset.open(write(tmp_path / "small", VIDEO_SPEC.model_copy(update={"width": 32}))))
+    with pytest.raises(DataError, match="several sizes"):
+        windows(ready / "video", tmp_path / "small", features=None, images=1.0, actions=False)
 
 
 def test_another_horizon_than_the_sidecars(ready):

@@ -104,8 +104,16 @@ class Dataset:
         usable = {episode.index: places[episode.index] for episode in episodes}
         return cls(root, spec, episodes, problems, usable, sizes)
 
-    def frames(self, episode_index: int, camera: str) -> UInt8[np.ndarray, "t h w 3"]:
-        """The video of one camera.
+    def frames(
+        self, episode_index: int, camera: str, start: int = 0, count: int | None = None
+    ) -> UInt8[np.ndarray, "t h w 3"]:
+        """The video of one camera, or a part of it.
+
+        Args:
+            episode_index: Of the episode.
+            camera: Its name.
+            start: First frame of the part.
+            count: Frames of the part; all to the episode's end by default.
 
         Raises:
             DataError: No such episode or camera, or the file cannot be decoded.
@@ -113,9 +121,14 @@ class Dataset:
         place = self._at(episode_index)
         if camera not in place.videos:
             raise DataError(f"no camera {camera!r} in {self.root}", allowed=", ".join(self.spec.cameras))
-        path, start = place.videos[camera]
+        path, first = place.videos[camera]
         height, width = self._sizes[camera]
-        return read_video(path, start, place.length)[:, :height, :width]
+        frames = read_video(path, first + start, place.length - start if count is None else count)
+        return frames[:, :height, :width]
+
+    def frame_size(self, camera: str) -> tuple[int, int]:
+        """Height and width of a camera's images, in pixels."""
+        return self._sizes[camera]
 
     def proprio(self, episode_index: int) -> Float32[np.ndarray, "t p"] | None:
         """Proprioception at each frame, environment units; None if the dataset has none."""

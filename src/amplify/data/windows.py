@@ -4,21 +4,23 @@ Tracks and features are memory-mapped, so a set larger than memory works and a s
 Actions are read only by sets that ask for them: learning from video cannot depend on actions, whatever the files hold.
 """
 
+import copy
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Int64
+from jaxtyping import Float, Int, Int64, UInt8
 from torch import Tensor
 
 from amplify.config import Config
 from amplify.data.dataset import Dataset, EpisodeInfo
+from amplify.data.frames import FrameStore
 from amplify.data.sidecar import Header, read_episode, read_text, remedy_for, set_aside_episodes
 from amplify.errors import DataError, SidecarError
-from amplify.types import ActionChunk, Features, Sample, TrackWindow
+from amplify.types import ActionChunk, Features, Pictures, Sample, TrackWindow
 
 logger = logging.getLogger(__name__)
 
@@ -58,10 +60,13 @@ class WindowSet:
         sources: Where the episodes come from.
         tracks: Sidecar folder of the tracks that follow ("tracks-flow-10x10-h16"); None leaves them out.
         features: Sidecar folder of the image features at the first frame; None leaves image and text features out.
+        images: Room for decoded video in 10⁹ bytes: batches have pictures and no features, see also `seen_by`. None
+            leaves pictures out.
+        goal: Whether features, or pictures, hold those of the episode's last frame as well: the goal that was reached.
         actions: Whether to read proprioception at the first frame and the actions that follow.
         horizon: Frames a track window, the first one included; must be the sidecar's.
         action_horizon: Actions a chunk.
-        text: Sidecar folder of the instructions' embeddings, read along with features.
+        text: Sidecar folder of the instructions' embeddings, read along with features or images.
 
     Raises:
         DataError: A dataset is unusable, lacks actions that are asked for, or does not fit the other sources.
@@ -75,13 +80,17 @@ class WindowSet:
         tracks: str | None,
         features: str | None,
         actions: bool,
+        images: float | None = None,
+        goal: bool = False,
         horizon: int = 16,
         action_horizon: int = 16,
         text: str = TEXT,
     ):
         self.sources, self.horizon, self.action_horizon = tuple(sources), horizon, action_horizon
         self.datasets = tuple(Dataset.open(source.path, columns=actions) for source in sources)
-        self._with_tracks, self._with_features, self._with_actions = tracks is not None, features is not None, actions
+        self._with_tracks, self._with_features, self._with_goal = tracks is not None, features is not None, goal
+        self._frames = None if images is None else FrameStore(self.datasets, memory_gb=images)
+        self._encode: Callable[[UInt8[Tensor, "*b h w 3"]], Float[Tensor, "*b p d"]] | None = None
         folders = [folder for folder in (tracks, features) if folder is not None]
         self._episodes: list[_Episode] = []
         self._headers: dict[str, tuple[Path, Header]] = {}
@@ -95,6 +104,8 @@ class WindowSet:
                 if actions:
                     _read_columns(dataset, episode)
                 self._episodes.append(episode)
+        if actions:
+            _same_robot(self.datasets)
         self._same_shapes()
         if tracks is not None and self._headers[tracks][1].settings["horizon"] != horizon:
             root, header = self._headers[tracks]
@@ -111,7 +122,7 @@ class WindowSet:
         self.instructions = tuple(dict.fromkeys(episode.info.instruction for episode in self._episodes))
         number_of = {instruction: number for number, instruction in enumerate(self.instructions)}
         self._instruction = np.array([number_of[episode.info.instruction] for episode in self._episodes])[self._row]
-        self._text = self._read_text(text) if features is not None else None
+        self._text = self._read_text(text) if features is not None or images is not None else None
         self._actions = _joined([episode.actions for episode in self._episodes])
         self._proprio = _joined([episode.proprio for episode in self._episodes])
 
@@ -138,13 +149,22 @@ class WindowSet:
         """The windows of these numbers, stacked, float32."""
         rows, starts = self._row[indices], self._start[indices]
         pairs = [(self._episodes[row], int(start)) for row, start in zip(rows, starts)]
-        tracks = features = actions = None
+        tracks = features = pictures = actions = None
         if self._with_tracks:
             tracks = self._track_windows(pairs, rows, starts)
-        if self._with_features:
-            assert self._text is not None
-            vision = torch.stack([_part(episode.vision, start) for episode, start in pairs]).float()
-            features = Features(vision=vision, text=self._text[torch.from_numpy(self._instruction[indices])])
+        last = [(episode, episode.info.length - 1) for episode, _ in pairs] if self._with_goal else None
+        if self._text is not None:
+            text = self._text[torch.from_numpy(self._instruction[indices])]
+            if self._frames is None:
+                features = Features(vision=_features(pairs), text=text, goal=None if last is None else _features(last))
+            else:
+                goal = None if last is None else self._images(last)
+                pictures = Pictures(images=self._images(pairs), text=text, goal=goal)
+        if pictures is not None and self._encode is not None:
+            with torch.no_grad():
+                goal = None if pictures.goal is None else self._encode(pictures.goal)
+                features = Features(vision=self._encode(pictures.images), text=pictures.text, goal=goal)
+            pictures = None
         if self._actions is not None:
             at, valid = self._steps(rows, starts, self.action_horizon)
             chunk = self._actions[at + torch.from_numpy(self._offsets[rows])[:, None]]
@@ -152,12 +172,27 @@ class WindowSet:
         proprio = None
         if self._proprio is not None:
             proprio = self._proprio[torch.from_numpy(self._offsets[rows] + starts)]
-        return Sample(features=features, tracks=tracks, proprio=proprio, actions=actions)
+        return Sample(features=features, pictures=pictures, tracks=tracks, proprio=proprio, actions=actions)
+
+    def seen_by(self, encode: Callable[[UInt8[Tensor, "*b h w 3"]], Float[Tensor, "*b p d"]]) -> "WindowSet":
+        """The same windows, whose pictures become features as an encoder makes them now, without gradients.
+
+        Args:
+            encode: Images → patch tokens.
+        """
+        seen = copy.copy(self)
+        seen._encode = encode
+        return seen
 
     def batches(self, size: int) -> Iterator[Sample]:
         """All windows once, in order."""
         for start in range(0, len(self), size):
             yield self.batch(np.arange(start, min(start + size, len(self))))
+
+    def _images(self, pairs: list[tuple[_Episode, int]]) -> UInt8[Tensor, "b v h w 3"]:
+        assert self._frames is not None
+        frames = self._frames
+        return torch.stack([frames.frame(episode.source, episode.info.index, frame) for episode, frame in pairs])
 
     def _track_windows(self, pairs: list[tuple[_Episode, int]], rows: np.ndarray, starts: np.ndarray) -> TrackWindow:
         def gather(name: str) -> Tensor:
@@ -238,9 +273,33 @@ def _read_columns(dataset: Dataset, episode: _Episode) -> None:
     episode.proprio = None if proprio is None else torch.from_numpy(proprio)
 
 
+def _same_robot(datasets: Sequence[Dataset]) -> None:
+    """Numbers of another meaning cannot be learned as one action space, whatever their count."""
+    first = datasets[0]
+    for dataset in datasets[1:]:
+        for field_name, what in (
+            ("action_names", "actions"),
+            ("proprio_names", "proprioception"),
+            ("cameras", "cameras"),
+        ):
+            ours, theirs = getattr(first.spec, field_name), getattr(dataset.spec, field_name)
+            if ours != theirs:
+                raise DataError(
+                    f"sources that do not fit together: {what} of {dataset.root}",
+                    got=", ".join(theirs or ("none",)),
+                    allowed=f"{', '.join(ours or ('none',))}, as in {first.root}",
+                    remedy="train one inverse model for each action space and set of cameras; tokenizer and forward "
+                    "dynamics can be shared, as they see no actions",
+                )
+
+
 def _joined(parts: list[Tensor | None]) -> Tensor | None:
     there = [part for part in parts if part is not None]
     return torch.cat(there) if there else None
+
+
+def _features(pairs: list[tuple[_Episode, int]]) -> Float[Tensor, "b v p d"]:
+    return torch.stack([_part(episode.vision, frame) for episode, frame in pairs]).float()
 
 
 def _part(array: Tensor | None, row: int) -> Tensor:
