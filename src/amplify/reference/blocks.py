@@ -41,6 +41,11 @@ def decoder_shapes(prefix: str, *, layers: int, width: int, positions: int) -> S
     return shapes | {f"{prefix}transformer.ln_f.weight": (width,)}
 
 
+def linear_shapes(name: str, out: int, width: int) -> Shapes:
+    """Names and shapes of a linear layer with a bias."""
+    return {f"{name}.weight": (out, width), f"{name}.bias": (out,)}
+
+
 def encoder_blocks(weights: Weights, theirs: str, ours: str) -> dict[str, Tensor]:
     """A stack of self-attention blocks as an `amplify.nn.transformer.Transformer`; positions are left to the caller.
 

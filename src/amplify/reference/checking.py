@@ -10,7 +10,9 @@ from amplify.reference.reading import Part
 
 T = TypeVar("T")
 
-_CONSTANT = re.compile(r"(^|\.)(attn_mask|inv_freq|_dummy_variable|num_batches_tracked|implicit_codebook|_levels|_basis)$")
+_CONSTANT = re.compile(
+    r"(^|\.)(attn_mask|inv_freq|_dummy_variable|num_batches_tracked|implicit_codebook|_levels|_basis)$"
+)
 """Tensors that hold nothing learned."""
 
 
@@ -63,6 +65,7 @@ def problems(part: Part, shapes: Shapes) -> list[str]:
         part: The part.
         shapes: Names and shapes that its settings ask for.
     """
+    shapes = {name: shape for name, shape in shapes.items() if not _CONSTANT.search(name)}
     found = {name: tuple(value.shape) for name, value in part.weights.items() if not _CONSTANT.search(name)}
     lines = [f"{part.kind}: {name} is missing" for name in shapes if name not in found]
     lines += [

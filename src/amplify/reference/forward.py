@@ -20,26 +20,37 @@ _IMAGE_PX = 224
 """Side to which it resizes an image before encoding it."""
 
 
-def forward_settings(part: Part, tokenizer: TokenizerConfig | None) -> tuple[ForwardConfig, dict[str, Any]]:
+def forward_settings(
+    part: Part, tokenizer: TokenizerConfig | None, classes: int | None = None
+) -> tuple[ForwardConfig, dict[str, Any]]:
     """The configuration and the sizes of our forward model.
 
     Args:
         part: The reference's.
         tokenizer: Of the tokenizer that it belongs to; without one, sizes are read from the tensors alone.
+        classes: Outputs of the classifier, where the tensor that shows it is missing.
 
     Raises:
         BundleError: A setting or a tensor that gives a size is missing, or asks for what has no counterpart here.
     """
     inner = "forward_dynamics"
-    refuse(part, {"biases in the trunk (transformer.bias)": setting(part, f"{inner}.transformer.bias", bool)})
+    refuse(
+        part,
+        {
+            "biases in the trunk (transformer.bias)": setting(part, f"{inner}.transformer.bias", bool),
+            "one token a step, for a tokenizer of one string a view": (
+                tokenizer is not None and tokenizer.tokens_per == "view"
+            ),
+        },
+    )
     shapes = {name: tuple(value.shape) for name, value in part.weights.items()}
-    classes = shapes.get("unembed.weight", shapes.get("unembed.bias", (0,)))[0]
+    classes = shapes.get("unembed.weight", shapes.get("unembed.bias", (classes or 0,)))[0]
     rows = shapes.get("trunk.transformer.pos_emb.weight", (0,))[0]
     text = 1
     if setting(part, f"{inner}.text_encoder.return_all_tokens", bool):
         text = part.settings[inner]["text_encoder"].get("seq_len", _TEXT_TOKENS)
     if tokenizer is None:
-        width, levels = shapes.get("sos_token", (0,))[-1], levels_of(classes, part)
+        width, levels = shapes.get("sos_token", shapes.get("img_proj.bias", (0,)))[-1], levels_of(classes, part)
         tokens = rows - _open_tokens(part)
         patches = _patches_of(part)
         views = (rows - tokens - text) // patches
@@ -65,10 +76,10 @@ def forward_settings(part: Part, tokenizer: TokenizerConfig | None) -> tuple[For
     return config, {
         "levels": levels,
         "tokens": tokens,
-        "vision_width": shapes.get("img_proj.weight", (0, 0))[-1],
+        "vision_width": shapes.get("img_proj.weight", (1, 1))[-1],
         "patches": patches,
         "views": views,
-        "text_width": shapes.get("text_proj.weight", (0, 0))[-1],
+        "text_width": shapes.get("text_proj.weight", (1, 1))[-1],
         "text_tokens": text,
     }
 

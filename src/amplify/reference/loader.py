@@ -185,9 +185,11 @@ def _tracks(
 
 def _line(values: Float[np.ndarray, "v t n c"], frames: int) -> Float32[np.ndarray, "v frames n c"]:
     rows = torch.from_numpy(values).flatten(2).mT
-    return interpolate(rows, size=frames, mode="linear", align_corners=True).mT.reshape(
-        len(values), frames, *values.shape[2:]
-    ).numpy()
+    return (
+        interpolate(rows, size=frames, mode="linear", align_corners=True)
+        .mT.reshape(len(values), frames, *values.shape[2:])
+        .numpy()
+    )
 
 
 def _spline(values: Float[np.ndarray, "v t n c"], frames: int) -> Float32[np.ndarray, "v frames n c"]:
@@ -197,7 +199,7 @@ def _spline(values: Float[np.ndarray, "v t n c"], frames: int) -> Float32[np.nda
     if count == frames:
         return values
     if count < 4:
-        slopes = np.gradient(y, axis=0, edge_order=min(2, count - 1))
+        slopes = np.gradient(y, axis=0, edge_order=2 if count == 3 else 1)
     else:
         system, right = np.zeros((count, count)), np.empty_like(y)
         inner = np.arange(1, count - 1)

@@ -12,6 +12,7 @@ import pydantic
 import torch
 from torch import Tensor
 
+from amplify.coords import EVALUATION_SIZE_PX
 from amplify.errors import BundleError
 from amplify.reference.blocks import Shapes, Weights, decoder_blocks, decoder_shapes, encoder_blocks, encoder_shapes
 from amplify.reference.checking import refuse, setting
@@ -71,7 +72,6 @@ def tokenizer_config(part: Part) -> TokenizerConfig:
     refuse(
         part,
         {
-            "one string of tokens a view (per_view)": setting(part, "per_view", bool),
             "an encoder that sees the image (cond_on_img)": setting(part, "cond_on_img", bool),
             f"frames {frame} and {part.settings.get('img_shape')} that are no one square": (
                 len({*frame, *setting(part, "img_shape", list)}) != 1
@@ -83,10 +83,11 @@ def tokenizer_config(part: Part) -> TokenizerConfig:
     )
     layers = setting(part, "num_layers", int)
     try:
-        return TokenizerConfig(
+        return TokenizerConfig.reference(
             views=len(cameras),
             points=setting(part, "num_tracks", int),
             steps=setting(part, "track_pred_horizon", int) - 1,
+            tokens_per="view" if setting(part, "per_view", bool) else "joint",
             width=setting(part, "hidden_dim", int),
             heads=setting(part, "num_heads", int),
             encoder_layers=layers,
@@ -98,12 +99,6 @@ def tokenizer_config(part: Part) -> TokenizerConfig:
             encoder_mask=_MASKS[causal],  # type: ignore[arg-type]
             dropout=setting(part, "attn_pdrop", (float, int)),
             view_weights=tuple(float(setting(part, f"loss.loss_weights.{view}", (float, int))) for view in cameras),
-            code_in_query=False,
-            key_positions=False,
-            point_embedding="table",
-            step_residual=True,
-            rounding="frames",
-            decoding="argmax",
         )
     except pydantic.ValidationError as error:
         raise BundleError(
@@ -114,11 +109,12 @@ def tokenizer_config(part: Part) -> TokenizerConfig:
 def tokenizer_shapes(config: TokenizerConfig) -> Shapes:
     """The reference's tensors that a tokenizer of this configuration has."""
     width, hidden, levels = config.width, config.decoder_hidden, len(config.levels)
+    together = config.views if config.tokens_per == "joint" else 1
     return {
         **quantiser_shapes(levels, width),
-        "encoder.encoder_proj.weight": (width, config.views * config.points * 2),
+        "encoder.encoder_proj.weight": (width, together * config.points * 2),
         "encoder.encoder_proj.bias": (width,),
-        **encoder_shapes("encoder.encoder.", layers=config.encoder_layers, width=width, positions=config.steps),
+        **encoder_shapes("encoder.encoder.", layers=config.encoder_layers, width=width, positions=config.tokens),
         "decoder.track_pos_emb.weight": (config.points, width),
         "decoder.view_emb.weight": (config.views, width),
         "decoder.decoder_mlp.0.weight": (hidden, 3 * width),
@@ -127,7 +123,7 @@ def tokenizer_shapes(config: TokenizerConfig) -> Shapes:
         "decoder.decoder_mlp.2.bias": (width,),
         "decoder.decoder_proj.weight": (config.window**2, width),
         "decoder.decoder_proj.bias": (config.window**2,),
-        **decoder_shapes("decoder.decoder.", layers=config.decoder_layers, width=width, positions=config.steps),
+        **decoder_shapes("decoder.decoder.", layers=config.decoder_layers, width=width, positions=config.tokens),
     }
 
 
@@ -149,12 +145,12 @@ def convert_tokenizer(weights: Weights, config: TokenizerConfig) -> dict[str, Te
         config: From `tokenizer_config`.
     """
     order = point_order(config.points)
-    embed = weights["encoder.encoder_proj.weight"].unflatten(1, (config.views, config.points, 2))
+    embed = weights["encoder.encoder_proj.weight"].unflatten(1, (-1, config.points, 2))
     from_step, from_point, from_view = weights["decoder.decoder_mlp.0.weight"].split(config.width, dim=1)
     classes = weights["decoder.decoder_proj.weight"]
     bias = classes @ weights["decoder.decoder_mlp.2.bias"] + weights["decoder.decoder_proj.bias"]
     return {
-        "velocity_scale_px": torch.tensor(config.frame_px / 2),
+        "velocity_scale_px": torch.tensor(EVALUATION_SIZE_PX / 2),
         "encoder.embed.weight": embed[:, :, order].flip(-1).flatten(1),
         "encoder.embed.bias": weights["encoder.encoder_proj.bias"],
         "encoder.positions": weights["encoder.encoder.transformer.pos_emb.weight"],
@@ -173,5 +169,5 @@ def convert_tokenizer(weights: Weights, config: TokenizerConfig) -> dict[str, Te
         "decoder.from_view.weight": from_view,
         "decoder.classifier.weight": classes @ weights["decoder.decoder_mlp.2.weight"],
         "decoder.classifier.bias": bias,
-        "decoder.step_residual.weight": classes,
+        "decoder.step_classifier.weight": classes,
     }
