@@ -1,14 +1,11 @@
 """Point tracks of a clip: every frame pair visited once, beside tracking anew from every start frame."""
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from amplify import rng
-from amplify.coords import inside_frame
 from amplify.tracks.dense import FlowConfig, dense_flow, reduced, sample
 from amplify.types import Clip
 
