@@ -46,5 +46,6 @@ def surprise_and_mean(
         target: The true class.
         offsets_px: Displacement of each class, from `LocalWindow.offsets_px`; gets no gradient.
     """
-    surprise, mean = _NegativeLogLikelihoodAndMean.apply(logits, target, offsets_px)  # type: ignore[misc]
+    with torch.autocast(logits.device.type, enabled=False):  # half precision would round displacements
+        surprise, mean = _NegativeLogLikelihoodAndMean.apply(logits, target, offsets_px)  # type: ignore[misc]
     return surprise, mean
