@@ -14,17 +14,16 @@ class LevelClassifier(nn.Linear):
     Args:
         width: Channels of the input.
         classes: Codes that are scored; those beyond the codebook stand for the code at their remainder.
-        codebook: Says which levels a code has.
+        levels: FSQ levels.
     """
 
     has_level: Tensor
 
-    def __init__(self, width: int, classes: int, codebook: FSQ):
+    def __init__(self, width: int, classes: int, levels: tuple[int, ...]):
         super().__init__(width, classes)
-        counts = codebook.levels.tolist()
-        self.levels = nn.Linear(width, sum(counts))
-        digits = codebook.digits(torch.arange(classes)).unbind(dim=-1)
-        has_level = torch.cat([one_hot(digit, count) for digit, count in zip(digits, counts)], dim=-1)
+        self.levels = nn.Linear(width, sum(levels))
+        digits = FSQ(levels).digits(torch.arange(classes)).unbind(dim=-1)
+        has_level = torch.cat([one_hot(digit, count) for digit, count in zip(digits, levels)], dim=-1)
         self.register_buffer("has_level", has_level.float(), persistent=False)
 
     def forward(self, x: Float[Tensor, "*b w"]) -> Float[Tensor, "*b classes"]:

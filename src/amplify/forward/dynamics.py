@@ -85,9 +85,7 @@ class ForwardDynamics(nn.Module):
         self.token_positions = embedding_table(tokens, width)
         self.dropout = Dropout(config.dropout)
         self.trunk = Transformer(width, config.layers, config.heads, config.dropout)
-        self.classifier = (
-            LevelClassifier(width, classes, self.codebook) if config.level_scores else nn.Linear(width, classes)
-        )
+        self.classifier = LevelClassifier(width, classes, levels) if config.level_scores else nn.Linear(width, classes)
         if config.goal != "text":
             self.goal_positions = embedding_table(views, patches, width)
         if config.goal != "image" and text_tokens > 1:
@@ -252,10 +250,16 @@ class ForwardDynamics(nn.Module):
     def _mean_codes(self, scores: Float[Tensor, "b k codes"]) -> Float[Tensor, "b k c"]:
         return scores.float().softmax(dim=-1) @ self.every_code
 
-    def plan(self, features: Features) -> MotionTokens:
-        """The motion to expect, as tokens: those nearest to `foresee`, or the likeliest string."""
+    def plan(self, features: Features, draft: MotionTokens | None = None) -> MotionTokens:
+        """The motion to expect, as tokens: those nearest to `foresee`, or the likeliest string.
+
+        Args:
+            features: Frozen features.
+            draft: A guess that saves passes, see `generation`. A model that foresees all tokens at once needs a single
+                pass and no guess.
+        """
         if not self.config.at_once:
-            return self.generate(features)
+            return self.generate(features, draft=draft)
         return MotionTokens(indices=self.codebook.indices(self.foresee(features)))
 
     @torch.no_grad()
@@ -320,7 +324,7 @@ class ForwardDynamics(nn.Module):
         wanted = (len(reading.blank), self.tokens)
         if tuple(draft.indices.shape) != wanted:
             raise UsageError("the draft does not fit", got=tuple(draft.indices.shape), allowed=wanted)
-        return verified(reading, draft.indices)
+        return verified(reading, draft.indices.to(reading.blank.device))
 
     def _reading(self, given: Features | Prefix, count: int) -> Reading:
         if isinstance(given, Features) and count > 1:

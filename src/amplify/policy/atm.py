@@ -27,7 +27,12 @@ class AtmPolicy(FeaturePolicy):
         self.predictor, self.model = predictor.eval(), model.eval()
 
     def plan_from_features(
-        self, features: Features, proprio: Float[Tensor, "b p"], *, generator: torch.Generator | None = None
+        self,
+        features: Features,
+        proprio: Float[Tensor, "b p"],
+        *,
+        previous: Plan | None = None,
+        generator: torch.Generator | None = None,
     ) -> Plan:
         """Tracks first, then the actions that cause them."""
         tracks = self.predictor.predict(features, self.model.queries[None])

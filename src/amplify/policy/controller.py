@@ -93,7 +93,8 @@ class Controller:
         if due.any():
             if observation is None:
                 raise UsageError("a plan is due and there is no observation", remedy="ask `due` first")
-            plan = self.policy.plan(_select(observation, due), generator=generator)
+            previous = None if self._memory is None else self._memory.known(due, self._clock)
+            plan = self.policy.plan(_select(observation, due), previous=previous, generator=generator)
             if self._memory is None:
                 self._memory = _Memory(len(due), plan, self.config)
             self._memory.add(plan, due, self._clock)
@@ -133,6 +134,19 @@ class _Memory:
         if self.tokens is not None and plan.tokens is not None:
             self.tokens[due] = plan.tokens.indices.cpu()
 
+    def known(self, chosen: Bool[Tensor, " b"], clock: Int[Tensor, " b"]) -> Plan | None:
+        """The newest plans of some environments and their age; tokens are −1 where there is none, None if nowhere."""
+        start = self.starts[chosen, 0]
+        exists = start >= 0
+        if not exists.any():
+            return None
+        newest = self.newest().map(lambda x: x[chosen])
+        tokens = newest.tokens
+        if tokens is not None:
+            tokens = MotionTokens(indices=torch.where(exists[:, None], tokens.indices, -1))
+        chunk = ActionChunk(actions=newest.actions.actions, valid=newest.actions.valid & exists[:, None])
+        return Plan(actions=chunk, tokens=tokens, age=torch.where(exists, clock[chosen] - start, 0))
+
     def newest(self) -> Plan:
         tokens = None if self.tokens is None else MotionTokens(indices=self.tokens.clone())
         chunk = ActionChunk(actions=self.actions[:, 0].clone(), valid=self.valid[:, 0].clone())
@@ -158,4 +172,5 @@ def _select(observation: Observation, chosen: Bool[Tensor, " b"]) -> Observation
         cameras=observation.cameras,
         proprio=None if observation.proprio is None else observation.proprio[chosen],
         instruction=tuple(s for s, keep in zip(observation.instruction, chosen.tolist()) if keep),
+        goal=None if observation.goal is None else observation.goal[chosen],
     )

@@ -61,7 +61,7 @@ class MotionModel:
             return self.tokenizer.decode_codes(self.forward.foresee(features), queries, mode=self.decoding)
         if generator is None:
             generator = torch_generator(0, "futures", device=features.vision.device)
-        drawn = self._draw(_repeated(features, self.futures), generator, self.temperature, None)
+        drawn = self.forward.generate(features, count=self.futures, generator=generator, temperature=self.temperature)
         strings = drawn.indices.unflatten(0, (-1, self.futures))
         # One future after the other: the decoder's logits of all at once would need gigabytes.
         windows = (self.decode(MotionTokens(indices=strings[:, i]), queries) for i in range(self.futures))
@@ -101,30 +101,37 @@ class MotionModel:
         """
         temperature = self.temperature if temperature is None else temperature
         _check(count, temperature)
-        drawn = count - expected_first
+        drawn, prefix = count - expected_first, self.forward.start(features)
         strings: list[Tensor] = []
+        log_likelihood: list[Tensor] = []
         if expected_first:
-            strings.append(self.forward.plan(features).indices[:, None])
+            expected = self.forward.plan(features)
+            strings.append(expected.indices[:, None])
+            log_likelihood.append(self.forward.log_likelihood(prefix, expected)[:, None])
         if drawn:
-            random = self._draw(_repeated(features, drawn), generator, temperature, top_k)
-            strings.append(random.indices.unflatten(0, (-1, drawn)))
-        indices = torch.cat(strings, dim=1)  # (b, count, k)
-        flat = MotionTokens(indices=indices.flatten(0, 1))
-        log_likelihood = self.forward.log_likelihood(_repeated(features, count), flat).unflatten(0, (-1, count))
-        return MotionTokens(indices=indices), log_likelihood
+            random = self.forward.generation(
+                prefix, count=drawn, generator=generator, temperature=temperature, top_k=top_k
+            )
+            strings.append(random.tokens.indices.unflatten(0, (-1, drawn)))
+            log_likelihood.append(random.log_likelihood.unflatten(0, (-1, drawn)))
+        return MotionTokens(indices=torch.cat(strings, dim=1)), torch.cat(log_likelihood, dim=1)
+
+    @torch.no_grad()
+    def log_likelihood(self, features: Features, window: TrackWindow) -> Float[Tensor, " b"]:
+        """How likely a given motion is, in nats: the log-likelihood of the token string that the tokenizer makes of it.
+
+        Higher means that the motion fits image and instruction better; it is no density over tracks, and comparable
+        between motions that the tokenizer resolves equally well.
+
+        Args:
+            features: Frozen features of the query frame and of the instruction.
+            window: The motion of the points that the tokenizer was trained on, (b, v, t, n, 2).
+        """
+        return self.forward.log_likelihood(features, self.tokenizer.encode(window))
 
     def decode(self, tokens: MotionTokens, queries: Float[Tensor, "*q n 2"]) -> TrackWindow:
         """The tracks that tokens (*b, k) stand for, with the model's decoding; see `MotionTokenizer.decode`."""
         return self.tokenizer.decode(tokens, queries, mode=self.decoding)
-
-    def _draw(
-        self, features: Features, generator: torch.Generator, temperature: float, top_k: int | None
-    ) -> MotionTokens:
-        return self.forward.generate(features, generator=generator, temperature=temperature, top_k=top_k)
-
-
-def _repeated(features: Features, count: int) -> Features:
-    return features.map(lambda x: x.repeat_interleave(count, dim=0))
 
 
 def _check(futures: int, temperature: float) -> None:
