@@ -7,15 +7,19 @@ tokens anew by full passes: as the reference implementation trains.
 
 from collections.abc import Callable
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
 
 from amplify import rng
 from amplify.bench import reference_style
-from amplify.bench.models import BenchInputs, BenchModels
+from amplify.bench.models import BenchInputs, BenchModels, BenchSizes
 from amplify.bench.reference_style import PlainDecoder, plain_dropout
+from amplify.bench.settings import BenchSettings
+from amplify.bench.timing import Part, measure
 from amplify.coords import EVALUATION_SIZE_PX, displacements_to_pixels
 from amplify.tokens import MotionTokenizer
 from amplify.tokens.weights import known_velocities
@@ -25,6 +29,8 @@ CLIP = 1.0
 LEARNING_RATE = 1e-4
 TOLERANCES_PX = 10
 """The paper's ΔAUC is the mean over tolerances of 1 to so many pixels."""
+BF16_PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "B200": 2250e12, "L40S": 362e12}
+"""Dense bfloat16 operations a second that the makers state, by a part of the device's name."""
 
 
 class Learner:
@@ -121,7 +127,7 @@ class PlainTrainingSteps:
     def _surprise(self, tokenizer: MotionTokenizer, decoder: PlainDecoder) -> Tensor:
         tracks, config = self.inputs.tracks, tokenizer.config
         velocities = known_velocities(tracks)
-        codes = tokenizer.encode_codes(tracks)
+        codes = tokenizer.quantiser(tokenizer.latents(tracks))
         logits = decoder.logits(decoder.decoder(codes), self.inputs.queries[None])
         target = config.local_window.classes(displacements_to_pixels(velocities, EVALUATION_SIZE_PX))
         surprise = cross_entropy(logits.float().flatten(0, -2), target.flatten(), reduction="none").view(target.shape)
@@ -179,3 +185,69 @@ class PlainTrainingSteps:
             "pixel_accuracy": (off_px < 0.5).float().mean(),
             "delta_auc": torch.stack(within).mean(),
         }
+
+
+def bench_train(
+    settings: BenchSettings, *, batch: int, subset_points: int, bfloat16: bool, head: str = "gaussian"
+) -> dict[str, Any]:
+    """Times of one training step: ``tokenizer_step``, ``forward_step`` and ``inverse_predicted_step``.
+
+    The plain forward step is timed with its metrics, as the reference implementation trains, and without them.
+
+    Args:
+        settings: What is timed.
+        batch: Windows a step.
+        subset_points: Points a view in the tokenizer's loss.
+        bfloat16: Multiply matrices in bfloat16 (autocast).
+        head: Action head.
+    """
+    device = settings.prepare()
+    sizes = BenchSizes.named(settings.preset, head=head)
+    inputs = BenchInputs.random(sizes, batch, seed=settings.seed, device=device)
+    models = BenchModels.build(sizes, seed=settings.seed, device=device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        ours = TrainingSteps(models, inputs, subset_points=subset_points, bfloat16=bfloat16)
+        learners = {
+            "tokenizer_step": ours.tokenizer(),
+            "forward_step": ours.forward(),
+            "inverse_predicted_step": ours.inverse(),
+        }
+        operations = {name: _operations(learner) for name, learner in learners.items()}
+        parts: list[Part] = []
+        if settings.against:
+            untrained = BenchModels.build(sizes, seed=settings.seed, device=device)
+            plain = PlainTrainingSteps(untrained, inputs, bfloat16=bfloat16)
+            parts = [
+                Part("tokenizer_step_reference_style", plain.tokenizer().step),
+                Part("forward_step_reference_style", plain.forward().step),
+                Part("forward_step_reference_style_without_metrics", plain.forward(metrics=False).step),
+                Part("inverse_predicted_step_reference_style", plain.inverse().step),
+            ]
+        for name, learner in learners.items():
+            parts.append(Part(name, learner.step, f"{name}_reference_style" if settings.against else None))
+        timed = measure(parts, rounds=settings.rounds, device=device, label="train")
+    seconds = {name: (timed[name]["median_ms"] or 0.0) / 1e3 for name in learners}
+    return {
+        **timed,
+        "windows_per_s": {name: batch / seconds[name] for name in learners},
+        "teraflops": {name: operations[name] / seconds[name] / 1e12 for name in learners},
+        "share_of_bf16_peak": _shares(operations, seconds, device),
+        "batch": batch,
+        "subset_points": subset_points,
+        "bfloat16": bfloat16,
+        "machine": settings.machine(device),
+    }
+
+
+def _operations(learner: Learner) -> int:
+    with FlopCounterMode(display=False) as counter:
+        learner.step()
+    return counter.get_total_flops()
+
+
+def _shares(operations: dict[str, int], seconds: dict[str, float], device: torch.device) -> dict[str, float] | None:
+    """Of the device's peak; None where that is not known."""
+    if device.type != "cuda":
+        return None
+    peaks = [peak for part, peak in BF16_PEAK.items() if part in torch.cuda.get_device_name(device)]
+    return {name: operations[name] / seconds[name] / peaks[0] for name in operations} if peaks else None

@@ -34,6 +34,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "zero-shot, few-shot, embodiment, tracks, ablation: studies with controls",
     ),
     "bench tracker": ("amplify.cli.bench", "quality and speed of a tracker against the simulator's truth"),
+    "bench act": ("amplify.cli.bench", "speed of a control step, beside a plain formulation of it"),
+    "bench predict": ("amplify.cli.bench", "speed of foreseeing tracks, beside a plain formulation of it"),
+    "bench train": ("amplify.cli.bench", "speed of a training step of each stage"),
+    "bench track": ("amplify.cli.bench", "speed of following points through video"),
     "doctor": ("amplify.cli.doctor", "check that rendering and the offline encoders work"),
 }
 """``command: (module, one line)``; the function is the last word of the command with ``_`` for ``-``."""

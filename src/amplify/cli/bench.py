@@ -1,11 +1,12 @@
-"""``amplify bench tracker``: how good and how fast a tracker is, against the simulator's truth."""
+"""``amplify bench``: how good a tracker is, and how fast acting, predicting, training and tracking are."""
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
+from amplify.bench.settings import Against, BenchSettings, Preset
 from amplify.data.dataset import Dataset
 from amplify.errors import DataError, pick
 from amplify.jobs import one_thread, progress
@@ -69,6 +70,129 @@ def tracker(
         "no_motion": still.scores().summary(),
         "occlusion": occlusion.summary(),
     }
+
+
+def act(
+    *,
+    config: Preset = "paper",
+    against: Against | None = None,
+    head: Literal["gaussian", "l1", "diffusion", "flow"] = "gaussian",
+    rounds: int = 5,
+    threads: int = 1,
+    device: str = "cpu",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Times one control step, from images to actions, with random weights and batch 1.
+
+    Every part is a median in milliseconds and, with --against, the ratio to the plain formulation's median, both
+    measured in turns in this run. "draft_all" is a step whose draft of the motion is right in every token.
+
+    Args:
+        config: Sizes of the models.
+        against: "reference-style" times what the reference implementation computes, too.
+        head: Action head.
+        rounds: Times each part.
+        threads: CPU threads.
+        device: "cpu" or "cuda".
+        seed: Of weights and inputs.
+    """
+    from amplify.bench.control import bench_act
+
+    return bench_act(_settings(config, against, rounds, threads, device, seed), head=head)
+
+
+def predict(
+    *,
+    config: Preset = "paper",
+    against: Against | None = None,
+    rounds: int = 5,
+    threads: int = 1,
+    device: str = "cpu",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Times one prediction, from images to the tracks of all points, with random weights and batch 1.
+
+    Args:
+        config: Sizes of the models.
+        against: "reference-style" times what the reference implementation computes, too.
+        rounds: Times each part.
+        threads: CPU threads.
+        device: "cpu" or "cuda".
+        seed: Of weights and inputs.
+    """
+    from amplify.bench.control import bench_predict
+
+    return bench_predict(_settings(config, against, rounds, threads, device, seed))
+
+
+def train(
+    *,
+    config: Preset = "paper",
+    against: Against | None = None,
+    head: Literal["gaussian", "l1", "diffusion", "flow"] = "gaussian",
+    batch: int = 8,
+    subset_points: int = 16,
+    precision: Literal["float32", "bfloat16"] = "float32",
+    rounds: int = 3,
+    threads: int = 1,
+    device: str = "cpu",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Times one training step of each stage on random inputs: features and foreseen tokens are cached.
+
+    Against "reference-style" the images are encoded within the step, the tokenizer's loss takes every point, metrics
+    are part of the step, and inverse dynamics foresees its tokens anew.
+
+    Args:
+        config: Sizes of the models.
+        against: "reference-style" times what the reference implementation computes, too.
+        head: Action head.
+        batch: Windows a step.
+        subset_points: Points a view in the tokenizer's loss.
+        precision: Of matrix products; weights stay float32.
+        rounds: Times each part.
+        threads: CPU threads.
+        device: "cpu" or "cuda".
+        seed: Of weights and inputs.
+    """
+    from amplify.bench.training import bench_train
+
+    settings = _settings(config, against, rounds, threads, device, seed)
+    return bench_train(settings, batch=batch, subset_points=subset_points, bfloat16=precision == "bfloat16", head=head)
+
+
+def track(
+    *,
+    against: Against | None = None,
+    frames: int = 48,
+    grid: int = 20,
+    horizon: int = 16,
+    rounds: int = 3,
+    threads: int = 1,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Times the flow tracker on a generated clip; "bench tracker" says how good a tracker is.
+
+    Args:
+        against: "reference-style" tracks every window by itself, too.
+        frames: Length of the clip.
+        grid: Points along one side of the frame.
+        horizon: Frames of a window.
+        rounds: Times each part.
+        threads: CPU threads.
+        seed: Of the clip.
+    """
+    from amplify.bench.tracking import bench_track
+
+    return bench_track(
+        _settings("paper", against, rounds, threads, "cpu", seed), frames=frames, grid=grid, horizon=horizon
+    )
+
+
+def _settings(
+    preset: Preset, against: Against | None, rounds: int, threads: int, device: str, seed: int
+) -> BenchSettings:
+    return BenchSettings(preset=preset, against=against, rounds=rounds, threads=threads, device=device, seed=seed)
 
 
 def _without_truth(clip: Clip) -> Clip:
