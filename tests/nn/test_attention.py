@@ -46,3 +46,16 @@ def test_every_sequence_can_have_its_own_mask():
     mask[1, :, :, 3:] = False
     expected = torch.cat((attention(x[:1]), attention(x[1:], x[1:, :3])))
     torch.testing.assert_close(attention(x, mask=mask), expected)
+
+
+def test_positions_that_are_forgotten_can_be_read_anew():
+    torch.manual_seed(0)
+    attention, x = Attention(16, 2), torch.randn(3, 6, 16)
+    cache = LayerCache(3, 2, 6, 8, x)
+    attention(torch.cat((x[:, :3], torch.randn(3, 3, 16)), dim=1), cache=cache)
+    cache.truncate(3)
+    assert cache.seen.shape == (2, 3, 2, 3, 8)
+    steps = [attention(x[:, i : i + 1], cache=cache) for i in range(3, 6)]
+    torch.testing.assert_close(torch.cat(steps, dim=1), attention(x, mask=causal(6))[:, 3:], rtol=0, atol=1e-6)
+    with pytest.raises(AssertionError, match="forward"):
+        cache.truncate(7)

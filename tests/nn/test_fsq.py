@@ -59,3 +59,41 @@ def test_gradient_passes_the_rounding():
     z = torch.zeros(4, requires_grad=True)
     FSQ(LEVELS)(z).sum().backward()
     assert (z.grad > 0).all()
+
+
+def test_unrounded_codes_keep_the_bounds_and_have_the_same_nearest_indices():
+    z = torch.randn(200, 4, generator=torch.Generator().manual_seed(0)) * 2
+    rounded, smooth = FSQ((8, 8, 6, 5)), FSQ((8, 8, 6, 5), rounded=False)
+    assert not torch.equal(rounded(z), smooth(z))
+    assert torch.equal(rounded.indices(rounded(z)), smooth.indices(smooth(z)))
+    assert (rounded(z) - smooth(z)).abs().max() <= 0.5 / 2 + 1e-6
+    assert smooth(z).abs().max() <= 1 + 1e-3
+
+
+def test_usage_is_one_where_all_levels_are_equally_used_and_low_where_one_is():
+    quantiser = FSQ((8, 5))
+    every = quantiser.codes(torch.arange(40)) * (quantiser.levels // 2)
+    half = (quantiser.levels - 1) * 1.001 / 2
+    offset = torch.where(quantiser.levels % 2 == 0, 0.5, 0.0)
+    z = torch.atanh((every + offset) / half) - torch.atanh(offset / half)
+    assert quantiser.usage(z).min() > 0.99
+    assert quantiser.usage(torch.zeros(40, 2)).max() < 0.45
+
+
+def test_usage_can_be_raised_by_its_gradient():
+    quantiser = FSQ((8, 8, 6, 5))
+    z = (torch.randn(512, 4, generator=torch.Generator().manual_seed(0)) * 0.1).requires_grad_()
+    used = lambda: quantiser.indices(quantiser(z)).unique().numel()  # noqa: E731
+    before = used()
+    optimiser = torch.optim.Adam([z], lr=0.05)
+    for _ in range(60):
+        optimiser.zero_grad()
+        (-quantiser.usage(z).mean()).backward()
+        optimiser.step()
+    assert used() > 3 * before
+
+
+def test_usage_has_finite_gradients_where_levels_differ_in_number():
+    z = torch.zeros(3, 2, requires_grad=True)
+    FSQ((2, 9)).usage(z).sum().backward()
+    assert torch.isfinite(z.grad).all()

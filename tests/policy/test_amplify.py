@@ -5,6 +5,7 @@ import torch
 
 from amplify.errors import DataError
 from amplify.policy import AmplifyPolicy, BehaviourCloningPolicy
+from amplify.types import MotionTokens
 
 
 @pytest.fixture
@@ -64,3 +65,96 @@ def test_behaviour_cloning_plans_without_tokens(models, vision, text, observe):
 def test_without_proprioception_it_says_so(policy, observe):
     with pytest.raises(DataError, match="proprioception"):
         policy.plan(replace(observe("open"), proprio=None))
+
+
+def token_by_token(models, parts, **changes):
+    """A policy whose forward model foresees token by token, with strings that differ from image to image."""
+    models["forward"].config = models["forward"].config.model_copy(update={"at_once": 0.0})
+    with torch.no_grad():
+        models["forward"].classifier.weight.mul_(30)
+    return AmplifyPolicy(**{**parts, "forward": models["forward"]}, **changes)
+
+
+@pytest.fixture
+def parts(models, vision, text):
+    return {name: models[name] for name in ("forward", "tokenizer", "inverse")} | {"vision": vision, "text": text}
+
+
+@pytest.fixture
+def drafts(models, monkeypatch):
+    """The drafts that forward dynamics is given, in order."""
+    seen, plan = [], models["forward"].plan
+
+    def spy(features, draft=None):
+        seen.append(draft)
+        return plan(features, draft)
+
+    monkeypatch.setattr(models["forward"], "plan", spy)
+    return seen
+
+
+def test_the_previous_plan_is_the_draft_and_changes_nothing(models, parts, drafts, observe):
+    policy = token_by_token(models, parts)
+    first = policy.plan(observe("open"))
+    for previous in (first, replace(first, tokens=MotionTokens(indices=(first.tokens.indices + 1) % 20))):
+        again = policy.plan(observe("open", seed=1), previous=previous)
+        fresh = policy.plan(observe("open", seed=1))
+        assert torch.equal(again.tokens.indices, fresh.tokens.indices)
+        torch.testing.assert_close(again.actions.actions, fresh.actions.actions)
+        assert torch.equal(drafts[-2].indices, previous.tokens.indices)
+    assert drafts[0] is None
+
+
+def test_a_draft_moves_on_with_time(models, parts, drafts, observe):
+    policy = token_by_token(models, parts)
+    first = policy.plan(observe("open"))
+    policy.plan(observe("open"), previous=replace(first, age=torch.tensor([2])))
+    was = first.tokens.indices
+    assert drafts[-1].indices.tolist() == [[*was[0, 2:].tolist(), was[0, -1].item(), was[0, -1].item()]]
+    policy.plan(observe("open"), previous=replace(first, age=torch.tensor([40])))
+    assert (drafts[-1].indices == was[:, -1:]).all()
+
+
+def test_the_strings_of_several_views_move_on_each(parts, drafts, observe):
+    tokenizer = parts["tokenizer"]
+    tokenizer.config = tokenizer.config.model_copy(update={"steps": 5})
+    policy = AmplifyPolicy(**parts)
+    plan = policy.plan(observe("open"))
+    policy.plan(observe("open"), previous=replace(plan, age=torch.tensor([1])))
+    was = plan.tokens.indices[0].tolist()
+    assert drafts[-1].indices[0].tolist() == [*was[1:5], was[4], *was[6:10], was[9], *was[11:15], was[14]]
+
+
+def test_several_environments_and_random_plans_have_no_draft(models, parts, drafts, observe):
+    policy = token_by_token(models, parts)
+    plan = policy.plan(observe("open", "close"))
+    policy.plan(observe("open", "close"), previous=plan)
+    assert drafts == [None, None]
+    one = policy.plan(observe("open"))
+    policy.plan(observe("open"), previous=one, generator=torch.Generator().manual_seed(0))
+    assert len(drafts) == 3
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_precision_has_an_effect_and_a_small_one(parts, precision, observe):
+    exact = AmplifyPolicy(**parts).plan(observe("open", "close")).actions.actions
+    policy = AmplifyPolicy(**parts, precision=precision)
+    rough = policy.plan(observe("open", "close")).actions.actions
+    assert not torch.equal(rough, exact)
+    assert (rough - exact).abs().max() < 0.1
+    assert type(parts["forward"].trunk.blocks[0].widen) is torch.nn.Linear
+    assert type(policy.inverse) is type(parts["inverse"])
+
+
+def test_a_goal_image_is_encoded_once(parts, observe, monkeypatch):
+    policy, observation = AmplifyPolicy(**parts), observe("open")
+    goal = observe("open", seed=3).images
+    assert policy.features(observation).goal is None
+    expected = policy.vision.encode(goal)
+    counted, encode = [], policy.vision.encode
+    monkeypatch.setattr(policy.vision, "encode", lambda images: (counted.append(images), encode(images))[1])
+    for _ in range(2):
+        assert torch.equal(policy.features(replace(observation, goal=goal)).goal, expected)
+    assert sum(torch.equal(images, goal) for images in counted) == 1
+    other = observe("open", seed=4).images
+    assert torch.equal(policy.features(replace(observation, goal=other)).goal, encode(other))

@@ -13,11 +13,12 @@ class Counting:
     """The n-th plan says 100·n + age at every age; its tokens are n."""
 
     def __init__(self, horizon=3, valid=None):
-        self.horizon, self.valid, self.batches = horizon, valid, []
+        self.horizon, self.valid, self.batches, self.previous = horizon, valid, [], []
 
     def plan(self, observation, *, previous=None, generator=None):
         n, batch = len(self.batches), len(observation.instruction)
         self.batches.append(observation.instruction)
+        self.previous.append(previous)
         actions = (100.0 * n + torch.arange(self.horizon)).view(1, -1, 1).repeat(batch, 1, 1)
         valid = torch.ones(batch, self.horizon, dtype=torch.bool) if self.valid is None else self.valid
         return Plan(
@@ -94,6 +95,44 @@ def test_finished_environments_cost_nothing(observe):
     assert actions[1].item() == 0
     assert controller.plan.tokens.indices[:, 0].tolist() == [1, 0, 1]
     assert controller.plan.actions.actions[:, 0, 0].tolist() == [100, 0, 100]
+
+
+def test_the_policy_is_shown_the_newest_plans_and_their_age(observe):
+    policy = Counting()
+    controller = Controller(policy, ControllerConfig(replan_every=2))
+    run(controller, observe("a"), 5)
+    assert policy.previous[0] is None
+    assert [p.tokens.indices.tolist() for p in policy.previous[1:]] == [[[0, 0]], [[1, 1]]]
+    assert [p.age.tolist() for p in policy.previous[1:]] == [[2], [2]]
+    assert policy.previous[2].actions.actions[0, :, 0].tolist() == [100, 101, 102]
+
+
+def test_an_environment_without_a_plan_shows_none(observe):
+    policy = Counting()
+    controller = Controller(policy, ControllerConfig())
+    observation = observe("a", "b", "c")
+    controller.act(observation)
+    controller.reset(3, mask=[False, True, False])
+    controller.act(observation, active=[False, True, True])
+    shown = policy.previous[1]
+    assert shown.tokens.indices.tolist() == [[-1, -1], [0, 0]]
+    assert shown.actions.valid.any(dim=1).tolist() == [False, True]
+    assert shown.age.tolist() == [0, 1]
+    controller.reset(3, mask=[True, True, True])
+    controller.act(observation)
+    assert policy.previous[2] is None
+
+
+def test_goal_images_go_with_their_environments(observe):
+    class Looking(Counting):
+        def plan(self, observation, *, previous=None, generator=None):
+            self.goal = observation.goal
+            return super().plan(observation, previous=previous, generator=generator)
+
+    policy, goal = Looking(), observe("a", "b", seed=5).images
+    controller = Controller(policy, ControllerConfig())
+    controller.act(replace(observe("a", "b"), goal=goal), active=[False, True])
+    assert torch.equal(policy.goal, goal[1:])
 
 
 def test_another_number_of_environments_starts_anew(observe):

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -95,6 +96,25 @@ def test_the_future_to_expect_comes_first_when_asked(make, models, features):
     assert log_likelihood.shape == (3, 3)
     alone, _ = make().sample(features, 1, seeded(), expected_first=True)
     assert torch.equal(alone.indices[:, 0], expected)
+
+
+def test_a_given_motion_is_scored_by_its_tokens(make, models, features):
+    model, tokenizer = make(), models["tokenizer"]
+    windows = model.predict(features, QUERIES)
+    scores = model.log_likelihood(features, windows)
+    assert scores.shape == (3,)
+    assert (scores < 0).all()
+    torch.testing.assert_close(scores, models["forward"].log_likelihood(features, tokenizer.encode(windows)))
+    other = replace(windows, points=windows.points + torch.linspace(0, 0.6, 16)[:, None, None])
+    assert not torch.allclose(model.log_likelihood(features, other), scores)
+
+
+def test_futures_read_the_conditioning_once(make, models, features, monkeypatch):
+    read, condition = [], models["forward"].condition
+    monkeypatch.setattr(models["forward"], "condition", lambda f: (read.append(len(f.vision)), condition(f))[1])
+    make(futures=4).predict(features, QUERIES)
+    make().sample(features, 4, seeded())
+    assert read == [3, 3]
 
 
 def test_decoding_has_an_effect(make, features):
