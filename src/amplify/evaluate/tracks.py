@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from torch import nn
 
 from amplify import rng
@@ -76,7 +77,7 @@ def score_predictors(
     )
     references = REFERENCES if tokenizer else REFERENCES[1:]
     names = (*predictors, *references)
-    batches = _by_episode(windows)
+    batches = by_episode(windows)
     of_episode = [dict.fromkeys(names, TrackSums()) for _ in windows.episodes]
     for number, chosen in progress(batches, total=len(batches), label=label, unit="batch"):
         batch = windows.batch(chosen)
@@ -99,13 +100,14 @@ def score_predictors(
         **_figures(windows, of_episode, range(len(of_episode))),
         "instructions": {s: _figures(windows, of_episode, numbers) for s, numbers in instructions.items()},
         "episodes": [
-            {"episode": info.index, "instruction": info.instruction, **_episode_figures(sums)}
+            {"episode": info.index, "instruction": info.instruction, **episode_figures(sums)}
             for (_, info), sums in zip(windows.episodes, of_episode)
         ],
     }
 
 
-def _by_episode(windows: WindowSet) -> list[tuple[int, np.ndarray]]:
+def by_episode(windows: WindowSet) -> list[tuple[int, Int64[np.ndarray, " b"]]]:
+    """All windows in batches of one episode each, with the episode's place in ``windows.episodes``."""
     lengths = [info.length for _, info in windows.episodes]
     parts = np.split(np.arange(len(windows)), np.cumsum(lengths)[:-1])
     return [
@@ -124,7 +126,8 @@ def _figures(windows: WindowSet, of_episode: list[dict[str, TrackSums]], numbers
     return figures | {"windows": sum(windows.episodes[number][1].length for number in numbers)}
 
 
-def _episode_figures(sums: Mapping[str, TrackSums]) -> dict[str, Any]:
+def episode_figures(sums: Mapping[str, TrackSums]) -> dict[str, Any]:
+    """Of each row, `EPISODE_FIGURES` over moving and all points; 0 where there are none."""
     kept: dict[str, Any] = {kind: {} for kind in KINDS}
     for name, total in sums.items():
         summary = total.scores().summary()
