@@ -45,7 +45,7 @@ def round_trip(tokenizer: MotionTokenizer, dataset: Path, *, tracks: str, label:
     windows = WindowSet([Source(path=dataset)], tracks=tracks, features=None, horizon=horizon, actions=False)
     removed = tokenizer.config.camera_motion == "removed"
     names = ("round trip", "no_motion")
-    of_episode = [dict.fromkeys(names, TrackSums()) for _ in windows.episodes]
+    of_episode: list[dict[str, TrackSums]] = [dict.fromkeys(names, TrackSums()) for _ in windows.episodes]
     said: list[torch.Tensor] = []
     true: list[TrackWindow] = []
     batches = by_episode(windows)
