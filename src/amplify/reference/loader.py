@@ -77,6 +77,8 @@ class ReferenceLoader:
         views: Cameras, in order; those of the recordings by default.
     """
 
+    FIELDS = ("images", "actions", "proprioception", "traj", "vis", "text", "text_emb")
+
     def __init__(self, root: Path, views: Sequence[str] = ()):
         self.root, self._views = root, tuple(views)
         self._episodes: dict[Demonstration, Episode] = {}
@@ -111,7 +113,7 @@ class ReferenceLoader:
         ]
 
     def sample(self, number: int, settings: LoaderSettings) -> dict[str, np.ndarray]:
-        """One sample: images, actions, proprioception, traj, vis, text, text_emb.
+        """One sample: an array for each of `FIELDS`.
 
         Args:
             number: Its place in `index`.
