@@ -55,3 +55,28 @@ def test_views_and_disagreement_weigh(make_window):
     distrusted = (window.error_px.cummax(dim=2).values >= 1)[:, :, 1:]
     weight = targets_of(window, view_weights=torch.ones(2)).path_weight
     assert weight[distrusted].max() == pytest.approx(0.1 * weight[~distrusted].max().item())
+
+
+def test_rounded_frames_differ_from_rounded_displacements(make_window):
+    # From pixel 64.4 to 65.0 and on to 65.6: two half steps, of which one crosses a rounding edge.
+    pixels = torch.tensor([64.4, 65.0, 65.6])
+    path = torch.stack(((pixels - 64) / 64, torch.zeros(3)), dim=-1)[None, None, :, None]
+    known = torch.ones(1, 1, 3, 1, dtype=torch.bool)
+    window = TrackWindow(points=path, visible=known, valid=known[..., 0])
+    between = targets_of(window, rounding="frames", views=1).velocities_px[0, 0, :, 0, 0]
+    assert between.tolist() == [1.0, 1.0]
+    assert targets_of(window, views=1).velocities_px[0, 0, 0, 0, 0].item() == pytest.approx(0.6, abs=1e-4)
+
+
+def test_rounded_frames_end_at_the_edge_of_the_image():
+    path = torch.tensor([[0.9, 0.0], [1.2, 0.0], [1.3, -2.0]])[None, None, :, None]
+    known = torch.ones(1, 1, 3, 1, dtype=torch.bool)
+    window = TrackWindow(points=path, visible=known, valid=known[..., 0])
+    between = targets_of(window, rounding="frames", views=1).velocities_px[0, 0, :, 0]
+    assert between.tolist() == [[127.0 - 122.0, 0.0], [0.0, -64.0]]
+
+
+def test_pixels_are_those_of_the_windows_frame(make_window):
+    fine, coarse = (targets_of(make_window(), frame_px=side) for side in (256, 64))
+    torch.testing.assert_close(fine.velocities_px, 4 * coarse.velocities_px)
+    torch.testing.assert_close(fine.path_px, 4 * coarse.path_px)

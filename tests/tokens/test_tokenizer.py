@@ -137,6 +137,8 @@ def test_the_unit_of_velocity_is_fitted_to_the_data(make_window):
         {"levels": (8, 5)}, {"window": 9}, {"encoder_mask": "full"}, {"subset_points": 4}, {"centre_bias": 0.0},
         {"regression_weight": 0.0}, {"path_weight": 0.5}, {"agreement_px": 2.0}, {"disagreement_weight": 0.5},
         {"dropout": 0.3}, {"view_weights": (0.9, 0.1)},
+        {"tokens_per": "view"}, {"point_embedding": "table"}, {"step_residual": True}, {"rounding": "frames"},
+        {"quantised": False}, {"usage_weight": 0.1}, {"window_spacing": "log"}, {"frame_px": 64},
     ],
     ids=lambda change: next(iter(change)),
 )  # fmt: skip

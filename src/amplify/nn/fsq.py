@@ -52,7 +52,7 @@ class FSQ(nn.Module):
         distance = bounded[..., None] - (rungs - (self.levels // 2)[:, None])  # (rows, c, rungs)
         scores = (-2 * distance.square()).masked_fill(rungs >= self.levels[:, None], -math.inf)
         share = scores.softmax(dim=-1).mean(dim=0)
-        return torch.special.entr(share).sum(dim=-1) / self.levels.log()
+        return torch.special.entr(share.clamp_min(1e-9)).sum(dim=-1) / self.levels.log()
 
     def indices(self, codes: Float[Tensor, "*b c"]) -> Int[Tensor, "*b"]:
         """The position of each code in the codebook; of the nearest code where they lie between the levels."""

@@ -147,7 +147,7 @@ class TokenizerConfig(Config):
 
     @classmethod
     def small(cls, **changes: Any) -> "TokenizerConfig":
-        """A ninth of the paper's weights: the same views, points and codes at width 256."""
+        """An eighth of the paper's weights: the same views, points and codes at width 256."""
         return cls(**{**_two_views(changes), "width": 256, "subset_points": 32, **_TRICKS, **changes})
 
     @classmethod
