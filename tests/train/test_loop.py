@@ -65,6 +65,19 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     assert torch.equal(flat(first), flat(second))
 
 
+def test_parts_learn_at_rates_of_their_own(tmp_path):
+    plain, slow = Line(), Line()
+    start = {name: p.detach().clone() for name, p in plain.module.named_parameters()}
+    one = config(steps=1, warmup_steps=0, ema=0.0, weight_decay=0.0, clip=1e9)
+    fit(plain, one, tmp_path / "plain")
+    fit(slow, one, tmp_path / "slow", rates={"0.": 0.1, "3.bias": 0.0})
+    for name, p in slow.module.named_parameters():
+        moved, expected = p.detach() - start[name], plain.module.get_parameter(name).detach() - start[name]
+        factor = 0.1 if name.startswith("0.") else 0.0 if name == "3.bias" else 1.0
+        torch.testing.assert_close(moved, factor * expected, atol=1e-6, rtol=1e-3)
+        assert expected.abs().max() > 1e-4
+
+
 def test_it_learns(tmp_path):
     fit(Line(), config(steps=300, learning_rate=1e-2, ema=0.0), tmp_path)
     losses = [line["line/train/loss"] for line in read_metrics(tmp_path) if "line/train/loss" in line]

@@ -172,17 +172,34 @@ def read_text(root: Path, folder: str, sentences: Sequence[str]) -> Float[Tensor
     Raises:
         SidecarError: The file is missing, damaged, of another encoder, or lacks a sentence.
     """
+    sidecar = _text_sidecar(root, folder)
+    rows = {sentence: row for row, sentence in enumerate(sidecar.header.sentences)}
+    lacking = [sentence for sentence in sentences if sentence not in rows]
+    if lacking:
+        path = root / FOLDER / folder / TEXT_FILE
+        raise SidecarError(
+            f"no embedding of an instruction in {path}", got=repr(lacking[0]), remedy=remedy_for(root, folder)
+        )
+    return sidecar.tensors["text"][[rows[sentence] for sentence in sentences]]
+
+
+def read_text_header(root: Path, folder: str) -> Header:
+    """What the embeddings of sentences say of themselves.
+
+    Raises:
+        SidecarError: The file is missing, damaged, or of another encoder.
+    """
+    return _text_sidecar(root, folder).header
+
+
+def _text_sidecar(root: Path, folder: str) -> Sidecar:
     path, remedy = root / FOLDER / folder / TEXT_FILE, remedy_for(root, folder)
     if not path.is_file():
         raise SidecarError(f"no {folder!r} for {root}", allowed=", ".join(folders(root, "text")) or None, remedy=remedy)
     sidecar = read_sidecar(path, remedy=remedy)
     if sidecar.header.folder != folder:
         raise SidecarError(f"sidecar made otherwise: {path}", got=sidecar.header.folder, allowed=folder, remedy=remedy)
-    rows = {sentence: row for row, sentence in enumerate(sidecar.header.sentences)}
-    lacking = [sentence for sentence in sentences if sentence not in rows]
-    if lacking:
-        raise SidecarError(f"no embedding of an instruction in {path}", got=repr(lacking[0]), remedy=remedy)
-    return sidecar.tensors["text"][[rows[sentence] for sentence in sentences]]
+    return sidecar
 
 
 def write_set_aside(root: Path, folder: str, reasons: Mapping[int, str]) -> None:

@@ -9,22 +9,20 @@ from typing import Any
 from amplify.baselines.track_diffusion import TrackDiffusion, TrackDiffusionConfig
 from amplify.baselines.track_policy import TrackGuidedPolicy
 from amplify.baselines.track_transformer import TrackTransformer, TrackTransformerConfig
-from amplify.inverse.action_decoder import InverseConfig
+from amplify.errors import UsageError
+from amplify.inverse.config import InverseConfig
 from amplify.policy.bundle import load_bundle
 from amplify.tracks.queries import uniform_grid
 from amplify.train.baseline_stages import TrackPolicyStage, TrackStage, tracks_predicted
 from amplify.train.loop import TrainConfig, fit
-from amplify.train.recipes import (
+from amplify.train.recipes import bundle_of, identity_of, learned_from, save_run, seeded, set_aside, with_eyes
+from amplify.train.sight import fit_seeing
+from amplify.train.training_data import (
     TrainingData,
     action_sizes,
-    bundle_of,
     feature_sizes,
     first_features,
-    identity_of,
-    learned_from,
-    save_run,
-    seeded,
-    set_aside,
+    seen_by,
     statistics_tracks,
 )
 
@@ -52,6 +50,11 @@ def train_track_policy(
     """Trains ATM's policy on demonstrations, guided by the tracks that the parent's frozen transformer foresees."""
     bundle = load_bundle(bundle_of(parent))
     transformer = bundle.module("track_transformer", TrackTransformer)
+    data.same_encoders(bundle)
+    if not data.sight.cached:
+        raise UsageError(
+            "the track policy learns from cached features", remedy="leave out fine-tuning, shift and colour"
+        )
     windows = data.training_windows(tracks=False, features=True, actions=True)
     sizes, proprio, actions = action_sizes(windows, data)
     queries = uniform_grid(GUIDE_GRID).expand(sizes["views"], -1, -1)
@@ -81,12 +84,14 @@ def _train_tracks(
     model: Any,
     train: TrainConfig,
 ) -> dict[str, Any]:
+    eyes = data.eyes()
     windows = data.training_windows(tracks=True, features=True, actions=False)
     held_out = data.windows(tracks=True, features=True, actions=False, held_out=True)
-    sizes = feature_sizes(first_features(windows))
+    sizes = feature_sizes(first_features(seen_by(windows, eyes)))
     module = seeded(train.seed, name, lambda: build(model, steps=data.horizon - 1, **sizes))
     module.fit_statistics(statistics_tracks(windows))
-    stage = TrackStage(name, module, windows, held_out)
-    figures = fit(stage, train, run, identity=identity_of(data, model)) | set_aside(windows)
-    save_run(run, {name.replace("-", "_"): module}, learned_from(data), figures)
+    stage = TrackStage(name, module, windows, held_out and seen_by(held_out, eyes))
+    identity = identity_of(data, model)
+    figures = fit_seeing(stage, eyes, data.sight, train, run, identity=identity) | set_aside(windows)
+    save_run(run, *with_eyes({name.replace("-", "_"): module}, learned_from(data), data, eyes), figures)
     return figures

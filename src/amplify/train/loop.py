@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -85,7 +86,14 @@ class AveragedWeights:
             parameter.copy_(self.average[name])
 
 
-def fit(stage: Stage, config: TrainConfig, out: Path, *, identity: Mapping[str, Any] | None = None) -> dict[str, float]:
+def fit(
+    stage: Stage,
+    config: TrainConfig,
+    out: Path,
+    *,
+    identity: Mapping[str, Any] | None = None,
+    rates: Mapping[str, float] = MappingProxyType({}),
+) -> dict[str, float]:
     """Trains the stage's module in place; the last validation's figures and the training speed.
 
     Args:
@@ -93,12 +101,13 @@ def fit(stage: Stage, config: TrainConfig, out: Path, *, identity: Mapping[str, 
         config: The budget.
         out: Folder of metrics (JSON lines, TensorBoard) and of the state to resume from.
         identity: What else the result depends on (data, model, parent), as JSON values: only the same run resumes.
+        rates: Multiples of the learning rate for the parameters whose names begin so; 1 for all others.
 
     Raises:
         AmplifyError: The loss is not finite, or the folder holds a checkpoint of other settings.
     """
     out.mkdir(parents=True, exist_ok=True)
-    optimizer = _optimizer(stage.module, config)
+    optimizer = _optimizer(stage.module, config, rates)
     average = AveragedWeights(stage.module, config.ema) if config.ema else None
     settings = {**config.model_dump(mode="json"), **(identity or {})}
     first = load_checkpoint(out, stage.module, optimizer, average, settings)
@@ -145,7 +154,7 @@ def _step(
     norm = nn.utils.clip_grad_norm_(stage.module.parameters(), config.clip)
     rate = config.learning_rate_at(step)
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["multiple"]
     optimizer.step()
     return {"loss": loss.detach(), **logs, "gradient_norm": norm.detach(), "learning_rate": rate}
 
@@ -156,10 +165,14 @@ def _validate(stage: Stage) -> dict[str, float]:
     return stage.validate()
 
 
-def _optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    trained = [p for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
+def _optimizer(module: nn.Module, config: TrainConfig, rates: Mapping[str, float]) -> torch.optim.AdamW:
+    trained = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+    groups = []
+    for start, multiple in (("", 1.0), *rates.items()):
+        others = () if start else tuple(rates)
+        of_group = [p for name, p in trained if name.startswith(start) and not name.startswith(others)]
+        groups += [
+            {"params": [p for p in of_group if p.ndim >= 2], "weight_decay": config.weight_decay, "multiple": multiple},
+            {"params": [p for p in of_group if p.ndim < 2], "weight_decay": 0.0, "multiple": multiple},
+        ]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, foreach=True)

@@ -4,29 +4,33 @@ Every recipe writes ``RUN/bundle`` and is resumable: a finished run is only scor
 of other data, model, parent or budget is refused.
 """
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from amplify import rng
 from amplify.baselines.behaviour_cloning import BehaviourCloning
 from amplify.config import Config
 from amplify.data.dataset import Dataset
-from amplify.data.sidecar import read_episode
-from amplify.data.windows import Source, WindowSet
-from amplify.errors import BundleError, DataError
+from amplify.data.windows import WindowSet
+from amplify.encoders.vision import PatchNetwork
+from amplify.errors import BundleError
 from amplify.forward.dynamics import ForwardConfig, ForwardDynamics
-from amplify.inverse.action_decoder import InverseConfig
+from amplify.inverse.config import InverseConfig
 from amplify.inverse.dynamics import InverseDynamics
 from amplify.metrics.statistics import codebook_usage
 from amplify.policy.bundle import Bundle, load_bundle, save_bundle
-from amplify.policy.info import BundleInfo, EncoderInfo, info_of
+from amplify.policy.info import BundleInfo, info_of
 from amplify.tokens.tokenizer import MotionTokenizer, TokenizerConfig
+from amplify.train.foreseen import computed_once
 from amplify.train.loop import TrainConfig, fit
+from amplify.train.sight import fit_seeing, tuned
 from amplify.train.stages import (
     BehaviourCloningStage,
     ForwardStage,
@@ -35,10 +39,18 @@ from amplify.train.stages import (
     tokens_of_tracks,
     tokens_predicted,
 )
-from amplify.types import Features, TrackWindow
+from amplify.train.training_data import (
+    TrainingData,
+    action_sizes,
+    encoder_info,
+    feature_sizes,
+    first_features,
+    seen_by,
+    statistics_features,
+    statistics_tracks,
+)
 
 BUNDLE = "bundle"
-STATISTICS_WINDOWS = 1024
 
 
 class InverseTraining(Config):
@@ -57,54 +69,6 @@ class InverseTraining(Config):
     predicted_from: float = 0.5
     predicted_samples: int = 0
     temperature: float = 1.0
-
-
-class TrainingData(Config):
-    """What a stage learns from.
-
-    Args:
-        sources: Datasets; actions are read by the stages that need them only.
-        held_out: Datasets for validation.
-        tracks: Name of the track sidecar ("tracks-flow-10x10-h16").
-        features: Name of the feature sidecar.
-        text: Name of the text sidecar.
-        horizon: Frames of a track window; the sidecar's.
-        action_horizon: Actions of a chunk.
-    """
-
-    sources: tuple[Source, ...]
-    held_out: tuple[Source, ...] = ()
-    tracks: str | None = None
-    features: str | None = None
-    text: str = "text-minilm"
-    horizon: int = 16
-    action_horizon: int = 16
-
-    def windows(self, *, tracks: bool, features: bool, actions: bool, held_out: bool = False) -> WindowSet | None:
-        """The windows of the sources, or None where there are no sources."""
-        sources = self.held_out if held_out else self.sources
-        if not sources:
-            return None
-        return WindowSet(
-            list(sources),
-            tracks=self.tracks if tracks else None,
-            features=self.features if features else None,
-            text=self.text,
-            actions=actions,
-            horizon=self.horizon,
-            action_horizon=self.action_horizon,
-        )
-
-    def training_windows(self, *, tracks: bool, features: bool, actions: bool) -> WindowSet:
-        """The windows to train on.
-
-        Raises:
-            DataError: There are none.
-        """
-        windows = self.windows(tracks=tracks, features=features, actions=actions)
-        if windows is None or not len(windows):
-            raise DataError("nothing to train on", remedy="name at least one dataset with usable episodes")
-        return windows
 
 
 def bundle_of(run: Path) -> Path:
@@ -149,62 +113,59 @@ def train_forward(
     """Trains forward dynamics on the frozen tokenizer's tokens: from video and instruction, without actions."""
     bundle = load_bundle(bundle_of(parent))
     tokenizer = bundle.module("tokenizer", MotionTokenizer)
-    windows = data.training_windows(tracks=True, features=True, actions=False)
-    held_out = data.windows(tracks=True, features=True, actions=False, held_out=True)
+    goal, eyes = model.goal != "text", data.eyes()
+    windows = data.training_windows(tracks=True, features=True, actions=False, goal=goal)
+    held_out = data.windows(tracks=True, features=True, actions=False, goal=goal, held_out=True)
     tokens = tokens_of_tracks(tokenizer, windows, label="tokens")
     held_out_tokens = tokens_of_tracks(tokenizer, held_out, label="tokens") if held_out else None
-    sizes = feature_sizes(first_features(windows))
+    seen = seen_by(windows, eyes)
+    first = first_features(seen)
     forward = seeded(
         train.seed,
         "forward",
         lambda: ForwardDynamics(
             model,
             levels=tokenizer.config.levels,
-            tokens=tokenizer.config.steps,
-            vision_width=sizes["vision_width"],
-            patches=sizes["patches"],
-            views=sizes["views"],
-            text_width=sizes["text_width"],
+            tokens=tokenizer.config.tokens,
+            text_tokens=first.text.shape[-2],
+            **feature_sizes(first),
         ),
     )
-    forward.fit_statistics(_statistics_features(windows))
-    stage = ForwardStage(forward, windows, tokens, held_out, held_out_tokens)
-    figures = fit(stage, train, run, identity=identity_of(data, model, bundle)) | set_aside(windows)
+    forward.fit_statistics(statistics_features(seen))
+    stage = ForwardStage(forward, windows, tokens, held_out and seen_by(held_out, eyes), held_out_tokens)
+    identity = identity_of(data, model, bundle)
+    figures = fit_seeing(stage, eyes, data.sight, train, run, identity=identity) | set_aside(windows)
     models = {"tokenizer": tokenizer, "forward": forward}
-    save_run(run, models, learned_from(data, bundle), figures, parent=bundle)
+    save_run(run, *with_eyes(models, learned_from(data, bundle), data, eyes), figures, parent=bundle)
     return figures
 
 
 def train_inverse(
     run: Path, *, parent: Path, data: TrainingData, model: InverseConfig, train: InverseTraining
 ) -> dict[str, Any]:
-    """Trains inverse dynamics on demonstrations: on real tokens first, then on those that forward dynamics foresees."""
+    """Trains inverse dynamics on demonstrations: on real tokens first, then on those that forward dynamics foresees.
+
+    Eyes that are fine-tuned here are inverse dynamics' own: forward dynamics keeps those that it was trained with.
+    """
     bundle = load_bundle(bundle_of(parent))
     tokenizer = bundle.module("tokenizer", MotionTokenizer)
     forward = bundle.module("forward", ForwardDynamics)
-    windows = data.training_windows(tracks=True, features=True, actions=True)
+    data.same_encoders(bundle)
+    eyes = data.eyes(bundle)
+    goal = forward.config.goal != "text"
+    windows = data.training_windows(tracks=True, features=True, actions=True, goal=goal)
+    seen = seen_by(windows, eyes)
     real = tokens_of_tracks(tokenizer, windows, label="tokens")
     changes_over = round(train.predicted_from * train.loop.steps)
     predicted = None
-    # Nothing can be foreseen for play, whose text asks for nothing: there the tokens stay those of the real tracks.
-    known = np.isin(windows.instructions, info_of(bundle).instructions)[windows.instruction_numbers]
-    if changes_over < train.loop.steps and known.any():
-        predicted = real.expand(1 + train.predicted_samples, -1, -1).clone()
-        predicted[:, torch.from_numpy(known)] = tokens_predicted(
-            forward,
-            windows,
-            np.flatnonzero(known),
-            samples=train.predicted_samples,
-            temperature=train.temperature,
-            seed=train.loop.seed,
-            label="foreseen tokens",
-        )
-    sizes, proprio, actions = action_sizes(windows, data)
+    if changes_over < train.loop.steps:
+        predicted = _foreseen(bundle, forward, seen, real, data, train)
+    sizes, proprio, actions = action_sizes(seen, data)
     inverse = seeded(
         train.loop.seed,
         "inverse",
         lambda: InverseDynamics(
-            model, code_width=tokenizer.embedding_width(model.motion), tokens=tokenizer.config.steps, **sizes
+            model, code_width=tokenizer.embedding_width(model.motion), tokens=tokenizer.config.tokens, **sizes
         ),
     )
     inverse.fit_scalers(proprio, actions)
@@ -212,26 +173,87 @@ def train_inverse(
         inverse, windows, tokenizer=tokenizer, real=real, predicted=predicted, predicted_from=changes_over
     )
     identity = identity_of(data, model, bundle) | {"tokens": train.model_dump(mode="json", exclude={"loop"})}
-    figures = fit(stage, train.loop, run, identity=identity) | set_aside(windows)
+    figures = fit_seeing(stage, eyes, data.sight, train.loop, run, identity=identity) | set_aside(windows)
     models = {"tokenizer": tokenizer, "forward": forward, "inverse": inverse}
-    save_run(run, models, learned_from(data, bundle), figures, parent=bundle)
+    models |= {name: bundle.models[name] for name in ("vision_encoder", "text_encoder") if name in bundle.models}
+    if eyes is not None and data.sight.fine_tune:
+        models["inverse_vision_encoder"] = eyes
+    known = info_of(bundle)
+    encoders = {"vision_encoder": known.vision_encoder, "text_encoder": known.text_encoder}
+    info = learned_from(data, bundle).model_copy(update=encoders)
+    save_run(run, models, info, figures, parent=bundle)
     return figures
+
+
+def _foreseen(
+    bundle: Bundle,
+    forward: ForwardDynamics,
+    windows: WindowSet,
+    real: Int[Tensor, "w k"],
+    data: TrainingData,
+    train: InverseTraining,
+) -> Int[Tensor, "samples w k"] | None:
+    """The tokens that forward dynamics foresees for every window, None where it can foresee none."""
+    # Nothing can be foreseen for play, whose text asks for nothing: there the tokens stay those of the real tracks.
+    known = np.isin(windows.instructions, info_of(bundle).instructions)[windows.instruction_numbers]
+    known |= forward.config.goal == "image"
+    if not known.any():
+        return None
+    key = {
+        "parent": bundle.hash,
+        "data": data.model_dump(mode="json", include={"features", "text"}) | {"cached": data.sight.cached},
+        "encoders": [header.recipe for header in (data.header(str(data.features)), data.text_header())],
+        "windows": hashlib.sha256(np.packbits(known).tobytes()).hexdigest(),
+        "futures": [train.predicted_samples, train.temperature, train.loop.seed] if train.predicted_samples else [],
+    }
+    predicted = real.expand(1 + train.predicted_samples, -1, -1).clone()
+    predicted[:, torch.from_numpy(known)] = computed_once(
+        windows,
+        key,
+        lambda: tokens_predicted(
+            forward,
+            windows,
+            np.flatnonzero(known),
+            samples=train.predicted_samples,
+            temperature=train.temperature,
+            seed=train.loop.seed,
+            label="foreseen tokens",
+        ),
+    )
+    return predicted
 
 
 def train_behaviour_cloning(
     run: Path, *, data: TrainingData, model: InverseConfig, train: TrainConfig
 ) -> dict[str, Any]:
     """Trains the baseline on the same demonstrations, features and head, guided by the instruction."""
+    eyes = data.eyes()
     windows = data.training_windows(tracks=False, features=True, actions=True)
-    sizes, proprio, actions = action_sizes(windows, data)
-    text_width = feature_sizes(first_features(windows))["text_width"]
-    policy = seeded(train.seed, "behaviour-cloning", lambda: BehaviourCloning(model, text_width=text_width, **sizes))
-    policy.fit_scalers(proprio, actions)
-    figures = fit(BehaviourCloningStage(policy, windows), train, run, identity=identity_of(data, model)) | set_aside(
-        windows
+    seen = seen_by(windows, eyes)
+    sizes, proprio, actions = action_sizes(seen, data)
+    text = first_features(seen).text
+    policy = seeded(
+        train.seed,
+        "behaviour-cloning",
+        lambda: BehaviourCloning(model, text_width=text.shape[-1], text_tokens=text.shape[-2], **sizes),
     )
-    save_run(run, {"behaviour_cloning": policy}, learned_from(data), figures)
+    policy.fit_scalers(proprio, actions)
+    stage = BehaviourCloningStage(policy, windows)
+    identity = identity_of(data, model)
+    figures = fit_seeing(stage, eyes, data.sight, train, run, identity=identity) | set_aside(windows)
+    save_run(run, *with_eyes({"behaviour_cloning": policy}, learned_from(data), data, eyes), figures)
     return figures
+
+
+def with_eyes(
+    models: dict[str, nn.Module], info: BundleInfo, data: TrainingData, eyes: PatchNetwork | None
+) -> tuple[dict[str, nn.Module], BundleInfo]:
+    """Models and meta of a bundle, with the eyes that learned together with the models, if any did."""
+    if eyes is None or not data.sight.fine_tune:
+        return models, info
+    assert info.vision_encoder is not None
+    named = info.model_copy(update={"vision_encoder": tuned(info.vision_encoder, eyes)})
+    return {**models, "vision_encoder": eyes}, named
 
 
 def identity_of(data: TrainingData, model: Config, parent: Bundle | None = None) -> dict[str, Any]:
@@ -246,61 +268,6 @@ def identity_of(data: TrainingData, model: Config, parent: Bundle | None = None)
 def set_aside(windows: WindowSet) -> dict[str, Any]:
     """How many broken episodes the datasets have, which were left out with a warning each."""
     return {"episodes_set_aside": sum(len(dataset.problems) for dataset in windows.datasets)}
-
-
-def statistics_tracks(windows: WindowSet) -> TrackWindow:
-    """Tracks of evenly spread windows, enough to know how far points move."""
-    tracks = windows.batch(_evenly(windows)).tracks
-    assert tracks is not None
-    return tracks
-
-
-def _statistics_features(windows: WindowSet) -> Features:
-    features = windows.batch(_evenly(windows)).features
-    assert features is not None
-    return features
-
-
-def _evenly(windows: WindowSet) -> np.ndarray:
-    return np.linspace(0, len(windows) - 1, min(len(windows), STATISTICS_WINDOWS)).astype(int)
-
-
-def first_features(windows: WindowSet) -> Features:
-    """Frozen features of the first window, for their sizes."""
-    features = windows.batch(np.zeros(1, dtype=int)).features
-    assert features is not None
-    return features
-
-
-def feature_sizes(features: Features) -> dict[str, int]:
-    """The sizes that a model needs to know of its frozen features."""
-    _, views, patches, vision_width = features.vision.shape
-    return {
-        "views": views,
-        "patches": patches,
-        "vision_width": vision_width,
-        "text_width": features.text.shape[-1],
-    }
-
-
-def action_sizes(windows: WindowSet, data: TrainingData) -> tuple[dict[str, int], Tensor, Tensor]:
-    """The sizes that an action model needs to know, and all proprioception (m p) and actions (m a) of the data.
-
-    Raises:
-        DataError: The data have no actions or no proprioception.
-    """
-    plain = data.training_windows(tracks=False, features=False, actions=True)
-    everything = plain.batch(np.arange(len(plain)))
-    if everything.proprio is None or everything.actions is None:
-        raise DataError(
-            "inverse dynamics needs demonstrations with actions and proprioception",
-            got=", ".join(str(s.path) for s in data.sources),
-            remedy="name a dataset that has both columns (record without --no-actions)",
-        )
-    proprio, actions = everything.proprio, everything.actions.actions[:, 0]
-    sizes = feature_sizes(first_features(windows))
-    del sizes["text_width"]
-    return sizes | {"proprio_width": proprio.shape[-1], "action_width": actions.shape[-1]}, proprio, actions
 
 
 def save_run(
@@ -320,8 +287,7 @@ def learned_from(data: TrainingData, parent: Bundle | None = None) -> BundleInfo
     """What a bundle must know of its data to be used elsewhere; a parent's entries stay where this stage has none."""
     # Columns are left closed: video must be enough, whatever the files of actions hold.
     datasets = [Dataset.open(source.path, columns=False) for source in data.sources]
-    dataset = datasets[0]
-    spec, first = dataset.spec, dataset.episodes[0].index
+    spec = datasets[0].spec
     known: dict[str, Any] = {
         "cameras": spec.cameras,
         "frame_size_px": spec.width,
@@ -330,14 +296,13 @@ def learned_from(data: TrainingData, parent: Bundle | None = None) -> BundleInfo
         "instructions": tuple(sorted({e.instruction for d in datasets for e in d.episodes})),
     }
     if data.tracks is not None:
-        header = read_episode(dataset, data.tracks, first).header
+        header = data.header(data.tracks)
         settings = dict(header.settings)
         known["grid"], known["horizon"] = int(settings.pop("grid")), int(settings.pop("horizon"))
         known["tracker"] = {"name": header.producer, "version": header.version, **settings}
     if data.features is not None:
-        header = read_episode(dataset, data.features, first).header
-        known["vision_encoder"] = EncoderInfo(name=header.producer, settings=header.settings)
-        known["text_encoder"] = EncoderInfo(name=data.text.removeprefix("text-"))
+        known["vision_encoder"] = encoder_info(data.header(data.features))
+        known["text_encoder"] = encoder_info(data.text_header())
     if spec.action_names and spec.proprio_names:
         known["action_names"], known["proprio_names"] = spec.action_names, spec.proprio_names
     return (info_of(parent) if parent else BundleInfo()).model_copy(update=known)

@@ -1,0 +1,202 @@
+"""What a stage learns from: datasets and their sidecars, and the sizes that follow from them."""
+
+import copy
+
+import numpy as np
+from torch import Tensor
+
+from amplify.config import Config
+from amplify.data.dataset import Dataset
+from amplify.data.sidecar import Header, read_episode, read_text_header
+from amplify.data.windows import Source, WindowSet
+from amplify.encoders.vision import PatchNetwork
+from amplify.errors import DataError, UsageError
+from amplify.policy.bundle import Bundle
+from amplify.policy.info import EncoderInfo, info_of
+from amplify.train.sight import Sight, published_eyes
+from amplify.types import Features, TrackWindow
+
+STATISTICS_WINDOWS = 1024
+
+
+class TrainingData(Config):
+    """What a stage learns from.
+
+    Args:
+        sources: Datasets; actions are read by the stages that need them only.
+        held_out: Datasets for validation.
+        tracks: Name of the track sidecar ("tracks-flow-10x10-h16").
+        features: Name of the feature sidecar; its encoder is the one that runs where features are not cached.
+        text: Name of the text sidecar.
+        sight: How images are seen.
+        horizon: Frames of a track window; the sidecar's.
+        action_horizon: Actions of a chunk.
+    """
+
+    sources: tuple[Source, ...]
+    held_out: tuple[Source, ...] = ()
+    tracks: str | None = None
+    features: str | None = None
+    text: str = "text-minilm"
+    sight: Sight = Sight()
+    horizon: int = 16
+    action_horizon: int = 16
+
+    def windows(
+        self, *, tracks: bool, features: bool, actions: bool, goal: bool = False, held_out: bool = False
+    ) -> WindowSet | None:
+        """The windows of the sources, or None where there are no sources.
+
+        Args:
+            tracks: With tracks.
+            features: With features, or with pictures where features are not cached.
+            actions: With proprioception and actions.
+            goal: With the goal image's features or pictures.
+            held_out: Of the sources for validation.
+        """
+        sources = self.held_out if held_out else self.sources
+        if not sources:
+            return None
+        return WindowSet(
+            list(sources),
+            tracks=self.tracks if tracks else None,
+            features=self.features if features and self.sight.cached else None,
+            images=self.sight.memory_gb if features and not self.sight.cached else None,
+            goal=goal,
+            text=self.text,
+            actions=actions,
+            horizon=self.horizon,
+            action_horizon=self.action_horizon,
+        )
+
+    def training_windows(self, *, tracks: bool, features: bool, actions: bool, goal: bool = False) -> WindowSet:
+        """The windows to train on.
+
+        Raises:
+            DataError: There are none.
+        """
+        windows = self.windows(tracks=tracks, features=features, actions=actions, goal=goal)
+        if windows is None or not len(windows):
+            raise DataError("nothing to train on", remedy="name at least one dataset with usable episodes")
+        return windows
+
+    def eyes(self, parent: Bundle | None = None) -> PatchNetwork | None:
+        """The encoder that runs within training, None where features are cached.
+
+        Args:
+            parent: Whose own encoder it is, where it holds one; otherwise the one that made the feature sidecar.
+
+        Raises:
+            UsageError: It is not an encoder of this package.
+            AmplifyError: Its weights are not here.
+        """
+        if self.sight.cached:
+            return None
+        own = None if parent is None else parent.models.get("vision_encoder")
+        if isinstance(own, PatchNetwork):
+            return copy.deepcopy(own)
+        if self.features is None:
+            raise UsageError("no encoder named", remedy="run 'amplify encode DATASET' first, and name its features")
+        return published_eyes(encoder_info(self.header(self.features)))
+
+    def header(self, folder: str) -> Header:
+        """What the first usable episode's sidecar says of itself.
+
+        Args:
+            folder: Of tracks or features.
+        """
+        # Columns are left closed: video must be enough, whatever the files of actions hold.
+        dataset = Dataset.open(self.sources[0].path, columns=False)
+        return read_episode(dataset, folder, dataset.episodes[0].index).header
+
+    def text_header(self) -> Header:
+        """What the text sidecar says of itself."""
+        return read_text_header(self.sources[0].path, self.text)
+
+    def same_encoders(self, parent: Bundle) -> None:
+        """Refuses features or embeddings that the parent's models do not know.
+
+        Raises:
+            DataError: They are of other encoders than those that the parent was trained with.
+        """
+        info = info_of(parent)
+        pairs = [(info.text_encoder, self.text_header(), "instructions")]
+        if self.sight.cached and self.features is not None:
+            pairs.append((info.vision_encoder, self.header(self.features), "images"))
+        for known, header, what in pairs:
+            found = encoder_info(header)
+            if known is None:
+                continue
+            if known.name != found.name or (known.settings and known.settings != found.settings):
+                raise DataError(
+                    f"the features of {what} are not those that {parent.path} was trained with",
+                    got=f"{found.name} {found.settings}",
+                    allowed=f"{known.name} {known.settings}",
+                    remedy=f"run 'amplify encode DATASET --bundle {parent.path}' and name its features",
+                )
+
+
+def encoder_info(header: Header) -> EncoderInfo:
+    """The encoder that made a sidecar."""
+    return EncoderInfo(name=header.producer, settings=header.settings)
+
+
+def statistics_tracks(windows: WindowSet) -> TrackWindow:
+    """Tracks of evenly spread windows, enough to know how far points move."""
+    tracks = windows.batch(_evenly(windows)).tracks
+    assert tracks is not None
+    return tracks
+
+
+def statistics_features(windows: WindowSet) -> Features:
+    """Features of evenly spread windows."""
+    features = windows.batch(_evenly(windows)).features
+    assert features is not None
+    return features
+
+
+def _evenly(windows: WindowSet) -> np.ndarray:
+    return np.linspace(0, len(windows) - 1, min(len(windows), STATISTICS_WINDOWS)).astype(int)
+
+
+def first_features(windows: WindowSet) -> Features:
+    """Features of the first window, for their sizes."""
+    features = windows.batch(np.zeros(1, dtype=int)).features
+    assert features is not None
+    return features
+
+
+def feature_sizes(features: Features) -> dict[str, int]:
+    """The sizes that a model needs to know of its features."""
+    _, views, patches, vision_width = features.vision.shape
+    return {
+        "views": views,
+        "patches": patches,
+        "vision_width": vision_width,
+        "text_width": features.text.shape[-1],
+    }
+
+
+def action_sizes(windows: WindowSet, data: TrainingData) -> tuple[dict[str, int], Tensor, Tensor]:
+    """The sizes that an action model needs to know, and all proprioception (m p) and actions (m a) of the data.
+
+    Raises:
+        DataError: The data have no actions or no proprioception.
+    """
+    plain = data.training_windows(tracks=False, features=False, actions=True)
+    everything = plain.batch(np.arange(len(plain)))
+    if everything.proprio is None or everything.actions is None:
+        raise DataError(
+            "inverse dynamics needs demonstrations with actions and proprioception",
+            got=", ".join(str(s.path) for s in data.sources),
+            remedy="name a dataset that has both columns (record without --no-actions)",
+        )
+    proprio, actions = everything.proprio, everything.actions.actions[:, 0]
+    sizes = feature_sizes(first_features(windows))
+    del sizes["text_width"]
+    return sizes | {"proprio_width": proprio.shape[-1], "action_width": actions.shape[-1]}, proprio, actions
+
+
+def seen_by(windows: WindowSet, eyes: PatchNetwork | None) -> WindowSet:
+    """Windows with features, as the eyes see their pictures now; as they are where features are cached."""
+    return windows if eyes is None else windows.seen_by(eyes)
