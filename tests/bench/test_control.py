@@ -4,6 +4,7 @@ import torch
 from amplify.bench.control import ControlStep, Forgetful, PlainControlStep, bench_act, bench_predict, plain_sampling
 from amplify.bench.models import BenchInputs, BenchModels, BenchSizes
 from amplify.bench.settings import BenchSettings
+from amplify.errors import UsageError
 
 CPU = torch.device("cpu")
 QUICK = BenchSettings(preset="tiny", rounds=1)
@@ -22,6 +23,15 @@ def test_actions_and_tracks_are_those_of_the_plain_formulation():
         torch.testing.assert_close(acted.actions, plain.act().actions, rtol=1e-4, atol=1e-5)
     for foreseen in (ours.predict(), ours.predict(draft)):
         torch.testing.assert_close(foreseen.points, plain.predict().points)
+
+
+def test_the_step_of_tensors_alone_is_the_same():
+    models, inputs = build("gaussian")
+    ours = ControlStep(models, inputs)
+    plan = ours.plan(inputs.images, inputs.text, inputs.proprio)
+    torch.testing.assert_close(plan.actions.actions, ours.act().actions, rtol=1e-4, atol=1e-5)
+    with pytest.raises(UsageError, match="CUDA"):
+        ours.compiled()
 
 
 @pytest.mark.parametrize("head", ["flow", "diffusion"])

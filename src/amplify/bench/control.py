@@ -1,5 +1,6 @@
 """The control step and the prediction of tracks, ours beside the plain formulation."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -12,7 +13,8 @@ from amplify.bench.settings import BenchSettings
 from amplify.bench.timing import Part, fastest, measure
 from amplify.inverse import InverseConfig, InverseDynamics
 from amplify.nn.precision import PRECISIONS, converted
-from amplify.types import ActionChunk, MotionTokens, TrackWindow
+from amplify.policy.compiled import compiled
+from amplify.types import ActionChunk, Features, MotionTokens, Plan, TrackWindow
 
 SHORT = {"float32": "fp32", "bfloat16": "bf16", "int8": "int8"}
 REFERENCE_STEPS = {
@@ -55,6 +57,25 @@ class ControlStep:
         tokens = self.forward.generate(features, draft=draft)
         motion = self.models.tokenizer.embed(tokens, self.inverse.config.motion)
         return self.inverse.act(features, self.inputs.proprio, motion)
+
+    def compiled(self) -> Callable[[], Plan]:
+        """The control step as CUDA graphs, see `amplify.policy.compiled.compiled`."""
+        graph = compiled(self.plan, self.inputs.images.device)
+        return lambda: graph(self.inputs.images, self.inputs.text, self.inputs.proprio)
+
+    @torch.no_grad()
+    def plan(self, images: Tensor, text: Tensor, proprio: Tensor) -> Plan:
+        """The control step as a function of tensors alone.
+
+        Args:
+            images: uint8 RGB, (b, v, h, w, 3).
+            text: Encoded instructions, (b, 1, e).
+            proprio: (b, p).
+        """
+        features = Features(vision=self.models.plain_encoder(images), text=text)
+        tokens = self.forward.generate(features)
+        motion = self.models.tokenizer.embed(tokens, self.inverse.config.motion)
+        return Plan(actions=self.inverse.act(features, proprio, motion), tokens=tokens)
 
     @torch.inference_mode()
     def predict(self, draft: MotionTokens | None = None) -> TrackWindow:
@@ -136,7 +157,8 @@ def bench_act(settings: BenchSettings, *, head: str) -> dict[str, Any]:
     """Times of one control step, batch 1.
 
     ``act_<precision>_no_draft`` foresees every token; ``act_<precision>_draft_all`` verifies a draft that is right;
-    ``act_best`` is the fastest of them. ``<head>_head`` is the head alone. What precision costs is in ``agreement``.
+    ``act_<precision>_compiled``, on a GPU, is the first as CUDA graphs; ``act_best`` is the fastest of them.
+    ``<head>_head`` is the head alone. What precision costs is in ``agreement``.
 
     Args:
         settings: What is timed.
@@ -149,7 +171,7 @@ def bench_act(settings: BenchSettings, *, head: str) -> dict[str, Any]:
     plain = PlainControlStep(models, inputs) if settings.against else None
     against = "act_reference_style" if plain else None
     parts = [Part("act_reference_style", plain.act)] if plain else []
-    names, agreement = [], {}
+    agreement = {}
     for precision in precisions(device):
         step = exact if precision == "float32" else ControlStep(models, inputs, precision=precision)
         tokens = step.tokens()
@@ -158,9 +180,11 @@ def bench_act(settings: BenchSettings, *, head: str) -> dict[str, Any]:
             Part(f"act_{short}_no_draft", step.act, against),
             Part(f"act_{short}_draft_all", lambda step=step, draft=tokens: step.act(draft), against),
         ]
-        names += [part.name for part in parts[-2:]]
+        if device.type == "cuda":
+            parts.append(Part(f"act_{short}_compiled", step.compiled(), against))
         if precision != "float32":
             agreement[short] = agreement_of(step, exact)
+    names = [part.name for part in parts if part.against == against]
     parts += _head_parts(exact, plain)
     timed: dict[str, Any] = measure(parts, rounds=settings.rounds, device=device, label="act")
     best = fastest(timed, names)

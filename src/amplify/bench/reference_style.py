@@ -5,6 +5,8 @@ token, the tokenizer's decoder on the concatenation [step; point; view] of every
 one call to the next except the encoded instruction. The functions are the same up to rounding.
 """
 
+from typing import TypeVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -17,6 +19,8 @@ from amplify.nn.masks import prefix_causal
 from amplify.tokens import MotionTokenizer
 from amplify.tokens.decoder import TokenDecoder
 from amplify.types import Features, MotionTokens, TrackWindow
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def generate(model: ForwardDynamics, features: Features) -> MotionTokens:
@@ -99,7 +103,7 @@ def decode(
     return TrackWindow(points=points, visible=everywhere, valid=everywhere[..., 0])
 
 
-def plain_dropout(module: nn.Module) -> nn.Module:
+def plain_dropout(module: Model) -> Model:
     """The module with PyTorch's dropout in place of ours, which draws a byte where PyTorch's draws a float."""
     for parent in list(module.modules()):
         for name, child in parent.named_children():
