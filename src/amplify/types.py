@@ -126,11 +126,13 @@ class Features(_Batchable):
         vision: Patch tokens of every view.
         text: Instruction tokens (one pooled token for a sentence encoder).
         goal: Patch tokens of every view of the image to be reached; None where the instruction alone says it.
+        inverse_vision: Patch tokens of the eyes that inverse dynamics learned with; None where it shares ``vision``.
     """
 
     vision: Float[Tensor, "*b v p d"]
     text: Float[Tensor, "*b l e"]
     goal: Float[Tensor, "*b v p d"] | None = None
+    inverse_vision: Float[Tensor, "*b v p d"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

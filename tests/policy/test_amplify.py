@@ -158,3 +158,16 @@ def test_a_goal_image_is_encoded_once(parts, observe, monkeypatch):
     assert sum(torch.equal(images, goal) for images in counted) == 1
     other = observe("open", seed=4).images
     assert torch.equal(policy.features(replace(observation, goal=other)).goal, encode(other))
+
+
+def test_inverse_dynamics_may_have_eyes_of_its_own(models, vision, text, observe):
+    class Blue(type(vision)):
+        def encode(self, images):
+            return super().encode(images.flip(-1))
+
+    parts = {name: models[name] for name in ("forward", "tokenizer", "inverse")}
+    observation = observe("open", "close")
+    shared = AmplifyPolicy(**parts, vision=vision, text=text).plan(observation)
+    own = AmplifyPolicy(**parts, vision=vision, text=text, inverse_vision=Blue()).plan(observation)
+    assert torch.equal(own.tokens.indices, shared.tokens.indices)
+    assert (own.actions.actions - shared.actions.actions).abs().max() > 1e-4

@@ -24,12 +24,14 @@ from amplify.tracks.queries import uniform_grid
 
 
 def _amplify(bundle: Bundle, vision: VisionEncoder, text: TextEncoder) -> Policy:
+    own = bundle.models.get("inverse_vision_encoder")
     return AmplifyPolicy(
         forward=bundle.module("forward", ForwardDynamics),
         tokenizer=bundle.module("tokenizer", MotionTokenizer),
         inverse=bundle.module("inverse", InverseDynamics),
         vision=vision,
         text=text,
+        inverse_vision=PatchEncoder(network=own) if isinstance(own, PatchNetwork) else None,
     )
 
 

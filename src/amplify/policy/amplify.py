@@ -1,6 +1,7 @@
 """Policies made of frozen encoders and trained models: pure functions of an observation."""
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float, UInt8
@@ -90,6 +91,7 @@ class AmplifyPolicy(FeaturePolicy):
         inverse: Image, proprioception and codes → actions.
         vision: Frozen eyes.
         text: Frozen ears.
+        inverse_vision: The eyes that inverse dynamics learned with; those of forward dynamics by default.
         precision: Of the weights of forward and inverse dynamics, one of `amplify.nn.precision.PRECISIONS`. On the
             same videos "bfloat16" keeps 99 % of the tokens and "int8" 97 %.
         compile: Run a plan without drawing as one CUDA graph.
@@ -107,14 +109,23 @@ class AmplifyPolicy(FeaturePolicy):
         inverse: InverseDynamics,
         vision: VisionEncoder,
         text: TextEncoder,
+        inverse_vision: VisionEncoder | None = None,
         precision: str = "float32",
         compile: bool = False,
     ):
         super().__init__(vision, text)
+        self.inverse_vision = inverse_vision
         # Dropout must never reach a robot, whatever the models were last used for.
         self.forward = converted(forward.eval(), precision)
         self.tokenizer, self.inverse = tokenizer.eval(), converted(inverse.eval(), precision)
         self._graph = compiled(self._likeliest, forward.start_token.device) if compile else None
+
+    def features(self, observation: Observation) -> Features:
+        """As for every policy, with those of the eyes of inverse dynamics where it has its own."""
+        features = super().features(observation)
+        if self.inverse_vision is None:
+            return features
+        return replace(features, inverse_vision=self.inverse_vision.encode(observation.images))
 
     def plan_from_features(
         self,
@@ -138,6 +149,8 @@ class AmplifyPolicy(FeaturePolicy):
         self, tokens: MotionTokens, features: Features, proprio: Tensor, generator: torch.Generator | None
     ) -> Plan:
         motion = self.tokenizer.embed(tokens, self.inverse.config.motion)
+        if features.inverse_vision is not None:
+            features = replace(features, vision=features.inverse_vision)
         return Plan(actions=self.inverse.act(features, proprio, motion, generator=generator), tokens=tokens)
 
     def _draft(self, previous: Plan | None) -> MotionTokens | None:
