@@ -1,8 +1,8 @@
 """The command line: ``amplify COMMAND …``. One file a command; this one only finds it and shows what went wrong.
 
 A command is a function whose typed keyword arguments are its options (tyro reads them) and whose returned mapping is
-its summary: printed as lines, or as one JSON line at the end with ``--json``. Exit codes: 0 done, 1 failed,
-2 bad usage, 130 interrupted.
+its summary: printed as lines, or as one JSON line at the end with ``--json``. Exit codes: 0 done, 1 failed (also where
+the summary says ``passed: False``), 2 bad usage, 130 interrupted.
 """
 
 import importlib
@@ -33,6 +33,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "amplify.cli.experiment",
         "zero-shot, few-shot, embodiment, tracks, ablation: studies with controls",
     ),
+    "import reference": ("amplify.cli.import_", "checkpoints of the reference implementation → a bundle"),
+    "parity": ("amplify.cli.parity", "compare ours with arrays that the reference implementation computed"),
     "bench tracker": ("amplify.cli.bench", "quality and speed of a tracker against the simulator's truth"),
     "bench act": ("amplify.cli.bench", "speed of a control step, beside a plain formulation of it"),
     "bench predict": ("amplify.cli.bench", "speed of foreseeing tracks, beside a plain formulation of it"),
@@ -86,7 +88,7 @@ def run(argv: Sequence[str]) -> int:
     except BrokenPipeError:
         # The reader has seen enough (``| head``); the interpreter must not try to flush the rest at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return 0 if summary.get("passed", True) else 1
 
 
 def _call(arguments: list[str]) -> Mapping[str, Any]:
@@ -129,5 +131,13 @@ def _show(summary: Mapping[str, Any], indent: str = "") -> None:
         if isinstance(value, Mapping):
             print(f"{indent}{key}:")
             _show(value, indent + "  ")
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            print(f"{indent}{key}: {', '.join(value[0])}")
+            for row in value:
+                print(f"{indent}  {'  '.join(map(_text, row.values()))}")
         else:
-            print(f"{indent}{key}: {value:.4g}" if isinstance(value, float) else f"{indent}{key}: {value}")
+            print(f"{indent}{key}: {_text(value)}")
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else "–" if value is None else str(value)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from amplify.data.importers.libero import ACTION_NAMES, PROPRIO_NAMES
 from amplify.encoders.text import TextConfig, TextNetwork, default_name
 from amplify.encoders.vision import PatchEncoder, PatchNetwork
-from amplify.errors import BundleError
+from amplify.errors import BundleError, UsageError
 from amplify.forward import ForwardDynamics
 from amplify.inverse import InverseDynamics
 from amplify.policy.bundle import save_bundle
@@ -77,9 +77,12 @@ def import_reference(paths: Iterable[Path], out: Path) -> dict[str, Any]:
 
     Raises:
         BundleError: A file cannot be read, is partial, or has what has no counterpart here.
-        UsageError: Two files hold the same part.
+        UsageError: There is no file, or two hold the same part.
     """
-    imported = convert(collect(paths))
+    parts = collect(paths)
+    if not parts:
+        raise UsageError("no checkpoint was given", remedy="give the bundled checkpoint, or those of its stages")
+    imported = convert(parts)
     notes = _notes(imported)
     sources = {converted.part.kind: converted.part.source.name for converted in imported}
     save_bundle(out, imported.models, _info(imported).meta, {"imported_from": sources, "notes": notes})

@@ -18,12 +18,12 @@ Kind = Literal["tokenizer", "forward", "inverse", "vision_encoder", "text_encode
 _WRAPPERS = frozenset({"module", "_orig_mod"})
 """Levels that DataParallel and torch.compile add to names."""
 
-_SECTIONS: dict[Kind, tuple[str, tuple[str, ...]]] = {
-    "tokenizer": ("motion_tokenizer", ("motion_tokenizer_cfg",)),
-    "forward": ("forward_dynamics", ("forward_dynamics_cfg",)),
-    "inverse": ("inverse_dynamics", ("inverse_dynamics_cfg",)),
-    "vision_encoder": ("img_encoder", ("vision_encoder_cfg",)),
-    "text_encoder": ("text_encoder", ("text_encoder_cfg",)),
+_SECTIONS: dict[Kind, tuple[str, str]] = {
+    "tokenizer": ("motion_tokenizer", "motion_tokenizer_cfg"),
+    "forward": ("forward_dynamics", "forward_dynamics_cfg"),
+    "inverse": ("inverse_dynamics", "inverse_dynamics_cfg"),
+    "vision_encoder": ("img_encoder", "vision_encoder_cfg"),
+    "text_encoder": ("text_encoder", "text_encoder_cfg"),
 }
 """Of each part in a bundled checkpoint: the prefix of its tensors, and where its settings are."""
 
@@ -76,7 +76,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _damaged(path: Path, error: Exception) -> BundleError:
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    said = str(error).strip() or type(error).__name__
+    first = said.rsplit("WeightsUnpickler error: ", 1)[-1].splitlines()[0]
     return BundleError(f"{path} is no checkpoint file, or is damaged", got=first, remedy="copy it again")
 
 
@@ -126,10 +127,11 @@ def _unwrapped(name: str) -> str:
 
 
 def _section(kind: Kind, config: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path) -> Part | None:
+    """A part of a bundled checkpoint; it may lack its encoders, but a model without tensors is a partial one."""
     prefix, place = _SECTIONS[kind]
     own = {name.removeprefix(f"{prefix}."): value for name, value in weights.items() if name.startswith(f"{prefix}.")}
-    settings: Any = config.get(place[0])
-    if not own or not isinstance(settings, Mapping):
+    settings: Any = config.get(place)
+    if not isinstance(settings, Mapping) or (kind.endswith("encoder") and not own):
         return None
     return Part(kind=kind, settings=settings, weights=own, source=path)
 

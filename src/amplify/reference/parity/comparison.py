@@ -1,6 +1,7 @@
 """One stored array against ours: what is compared, how far off, and what counts as equal."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -48,7 +49,8 @@ class Row:
         file: The file that holds it.
         name: Its name there.
         role: "compared", "input" (ours was computed from it), or "uncovered" (nothing here computes it).
-        deviation: Largest deviation, in units of the largest stored magnitude; None for inputs.
+        deviation: Largest deviation, in units of the largest stored magnitude; None for inputs, and where there is
+            nothing to measure (another shape or text).
         tolerance: Largest deviation that passes; None for inputs.
         passed: Whether it does; an array that is not covered does not.
         note: What else there is to say.
@@ -78,7 +80,7 @@ def compare(file: str, name: str, stored: np.ndarray, value: Value) -> Row:
         file=file,
         name=name,
         role="compared",
-        deviation=deviation,
+        deviation=deviation if math.isfinite(deviation) else None,
         tolerance=value.tolerance,
         passed=deviation <= value.tolerance,
         note=note,
