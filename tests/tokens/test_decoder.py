@@ -52,8 +52,11 @@ def test_chosen_points_and_steps_have_the_scores_that_they_have_among_all(point_
     states, queries = decoder(torch.randn(3, 5, 4)), torch.rand(3, 2, 9, 2) * 2 - 1
     every = decoder.logits(states, queries)
     chosen = torch.tensor([7, 0, 3])
-    some = decoder.logits(states, queries[:, :, chosen], chosen=chosen.expand(1, 2, -1), steps=[4, 1])
+    place = decoder.place(queries[:, :, chosen], chosen[None, None])
+    some = decoder.scores(decoder.of_views(states)[:, :, [4, 1]], place)
     torch.testing.assert_close(some, every[:, :, [4, 1]][:, :, :, chosen], rtol=0, atol=1e-6)
+    shared = decoder.place(queries[:1, :1])
+    torch.testing.assert_close(shared, decoder.place(queries[:1, :1].expand(1, 2, -1, -1)))
 
 
 def test_a_table_knows_points_by_their_number_and_positions_by_where_they_are():

@@ -1,10 +1,9 @@
 """Codes → for every (view, step, point) a distribution over the local window."""
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from amplify.nn.transformer import CrossTransformer, embedding_table
 from amplify.tokens.config import TokenizerConfig
@@ -47,26 +46,41 @@ class TokenDecoder(nn.Module):
         queries = self.queries + (embedded if self.code_in_query else torch.zeros_like(embedded))
         return self.transformer(queries, embedded if self.code_positions is None else embedded + self.code_positions)
 
-    def logits(
-        self,
-        states: Float[Tensor, "b k w"],
-        queries: Float[Tensor, "#b v n 2"],
-        *,
-        chosen: Int[Tensor, "#b v n"] | None = None,
-        steps: Sequence[int] | None = None,
+    def place(
+        self, queries: Float[Tensor, "#b #v n 2"], chosen: Int[Tensor, "#b #v n"] | None = None
+    ) -> Float[Tensor, "#b v n h"]:
+        """What the points and their views add to the hidden layer.
+
+        Args:
+            queries: Normalised start points, shared by the batch, or by the views, where the axis is 1.
+            chosen: Which points of the grid they are, for a table of points; the whole grid by default.
+        """
+        return self.from_point(self.point(queries, chosen)) + self.from_view(self.view)[:, None]
+
+    def of_views(self, states: Float[Tensor, "b k w"]) -> Float[Tensor, "b strings t w"]:
+        """The states of `forward`, string by string: one for all views, or one a view."""
+        return states.unflatten(1, (1 if self.joint else len(self.view), -1))
+
+    def scores(
+        self, states: Float[Tensor, "b strings t w"], place: Float[Tensor, "#b v n h"]
     ) -> Float[Tensor, "b v t n classes"]:
         """Scores of each displacement class.
 
         Args:
-            states: From `forward`.
-            queries: Normalised start points, shared by the batch where its first axis is 1.
-            chosen: Which points of the grid they are, for a table of points; the whole grid by default.
-            steps: Which track steps are wanted; all by default.
+            states: From `of_views`, or some of its steps.
+            place: From `place`.
         """
-        states = states.unflatten(1, (1 if self.joint else len(self.view), -1))  # (b, v or 1, t, w)
-        if steps is not None:
-            states = states[:, :, list(steps)]
-        where = self.from_point(self.point(queries, chosen)) + self.from_view(self.view)[:, None]
-        hidden = self.from_step(states)[:, :, :, None] + where[:, :, None]  # (b, v, t, n, h)
-        scores = self.classifier(hidden.relu())
-        return scores if self.step_classifier is None else scores + self.step_classifier(states)[:, :, :, None]
+        hidden = (self.from_step(states)[:, :, :, None] + place[:, :, None]).relu_()  # (b, v, t, n, h)
+        if self.step_classifier is None:
+            return self.classifier(hidden)
+        of_steps = linear(states, self.step_classifier.weight, self.classifier.bias)
+        return linear(hidden, self.classifier.weight).add_(of_steps[:, :, :, None])
+
+    def logits(
+        self,
+        states: Float[Tensor, "b k w"],
+        queries: Float[Tensor, "#b #v n 2"],
+        chosen: Int[Tensor, "#b #v n"] | None = None,
+    ) -> Float[Tensor, "b v t n classes"]:
+        """`scores` of all steps, from the states of `forward` and the arguments of `place`."""
+        return self.scores(self.of_views(states), self.place(queries, chosen))

@@ -1,28 +1,37 @@
-"""How a displacement is read from the scores of its classes."""
+"""How displacements are read from the scores of their classes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
 
 
-def _argmax(logits: Tensor, offsets_px: Tensor) -> Tensor:
-    return offsets_px[logits.argmax(dim=-1)]
+def _argmax(scores: Iterable[Tensor], offsets_px: Tensor) -> Tensor:
+    return torch.cat([_likeliest(some, offsets_px) for some in scores], dim=2)
 
 
-def _expectation(logits: Tensor, offsets_px: Tensor) -> Tensor:
-    return logits.softmax(dim=-1) @ offsets_px
+def _expectation(scores: Iterable[Tensor], offsets_px: Tensor) -> Tensor:
+    return torch.cat([_mean(some, offsets_px) for some in scores], dim=2)
 
 
-def _expectation_on_moving(logits: Tensor, offsets_px: Tensor) -> Tensor:
-    likeliest = _argmax(logits, offsets_px)
+def _expectation_on_moving(scores: Iterable[Tensor], offsets_px: Tensor) -> Tensor:
+    both = [(_likeliest(some, offsets_px), _mean(some, offsets_px)) for some in scores]
+    likeliest, mean = (torch.cat(parts, dim=2) for parts in zip(*both, strict=True))
     moves = (likeliest != 0).flatten(-1).any(dim=-1).any(dim=2, keepdim=True)  # (b, v, 1, n)
-    return torch.where(moves[..., None], _expectation(logits, offsets_px), likeliest)
+    return torch.where(moves[..., None], mean, likeliest)
 
 
-DECODINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+def _likeliest(scores: Tensor, offsets_px: Tensor) -> Tensor:
+    return offsets_px[scores.argmax(dim=-1)]
+
+
+def _mean(scores: Tensor, offsets_px: Tensor) -> Tensor:
+    return scores.softmax(dim=-1) @ offsets_px
+
+
+DECODINGS: dict[str, Callable[[Iterable[Tensor], Tensor], Tensor]] = {
     "argmax": _argmax,
     "expectation": _expectation,
     "expectation-on-moving": _expectation_on_moving,
 }
-"""Logits (b, v, t, n, classes) and the displacement of each class → displacements (b, v, t, n, 2), pixels."""
+"""Scores (b, v, steps, n, classes), some steps at a time, and the displacement of each class → (b, v, t, n, 2), px."""

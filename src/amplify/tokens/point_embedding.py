@@ -29,8 +29,8 @@ class PointPosition(nn.Sequential):
         super().__init__(nn.Linear(2 + 4 * _BANDS, width), nn.GELU(), nn.Linear(width, width))
 
     def forward(
-        self, queries: Float[Tensor, "#b v n 2"], chosen: Int[Tensor, "#b v n"] | None = None
-    ) -> Float[Tensor, "#b v n w"]:
+        self, queries: Float[Tensor, "#b #v n 2"], chosen: Int[Tensor, "#b #v n"] | None = None
+    ) -> Float[Tensor, "#b #v n w"]:
         """One vector a query.
 
         Args:
@@ -53,7 +53,7 @@ class PointTable(nn.Module):
         self.table = embedding_table(points, width)
 
     def forward(
-        self, queries: Float[Tensor, "#b v n 2"], chosen: Int[Tensor, "#b v n"] | None = None
+        self, queries: Float[Tensor, "#b #v n 2"], chosen: Int[Tensor, "#b #v n"] | None = None
     ) -> Float[Tensor, "#b #v n w"]:
         """One vector a query.
 

@@ -240,13 +240,16 @@ class MotionTokenizer(nn.Module):
                 allowed=f"the {self.config.points} points of training, in their order",
                 remedy="choose some of them with points=, or train with point_embedding='position'",
             )
-        starts = queries.expand(views, n, 2)[None] if queries.ndim < 4 else queries.reshape(-1, views, n, 2)
+        starts = queries[(None,) * (4 - queries.ndim)] if queries.ndim < 4 else queries.reshape(-1, views, n, 2)
         chosen = None
         if points is not None:
-            starts, chosen = starts[..., points, :], points.expand(1, views, -1)
-        states = self.decoder(codes.reshape(-1, *codes.shape[-2:]))
-        logits = self.decoder.logits(states, starts, chosen=chosen, steps=steps)
-        velocities = displacements_from_pixels(rule(logits, self.offsets_px), self.config.frame_px)
+            starts, chosen = starts[..., points, :], points[None, None]
+        states = self.decoder.of_views(self.decoder(codes.reshape(-1, *codes.shape[-2:])))
+        place = self.decoder.place(starts, chosen)
+        wanted = range(self.config.steps) if steps is None else steps
+        # One step at a time: the scores of all of them would leave the processor's cache.
+        scores = (self.decoder.scores(states[:, :, t : t + 1], place) for t in wanted)
+        velocities = displacements_from_pixels(rule(scores, self.offsets_px), self.config.frame_px)
         return velocities.reshape(*lead, *velocities.shape[1:])
 
     def loss(
@@ -269,7 +272,7 @@ class MotionTokenizer(nn.Module):
         codes = self.quantiser(latents)
         targets = motion_targets(window, config, self.view_weights, generator)
         weight = targets.velocity_weight
-        logits = self.decoder.logits(self.decoder(codes), targets.queries, chosen=targets.chosen).float()
+        logits = self.decoder.logits(self.decoder(codes), targets.queries, targets.chosen).float()
         target = config.local_window.classes(targets.velocities_px)
         surprise, expected_px = surprise_and_mean(logits, target, self.offsets_px)
         cross_entropy = (weight * surprise).sum()
