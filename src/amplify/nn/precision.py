@@ -38,6 +38,9 @@ class BrainFloatLinear(_ForUseOnly):
         original: The map in full precision.
     """
 
+    weight: Tensor
+    bias: Tensor | None
+
     def __init__(self, original: nn.Linear):
         super().__init__()
         self.register_buffer("weight", original.weight.detach().bfloat16())
