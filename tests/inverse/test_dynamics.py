@@ -2,19 +2,20 @@ from dataclasses import replace
 
 import pytest
 import torch
+from pydantic import ValidationError
 
-from amplify.errors import UnknownNameError
+from amplify.errors import UnknownNameError, UsageError
 from amplify.inverse import InverseConfig, InverseDynamics
 from amplify.types import ActionChunk, Features
 
 SIZES = {"vision_width": 24, "patches": 4, "views": 2, "proprio_width": 3, "action_width": 2}
 
 
-def make_model(**changes) -> InverseDynamics:
+def make_model(fit=None, **changes) -> InverseDynamics:
     torch.manual_seed(0)
     config = InverseConfig.quickstart(**{"width": 32, "layers": 1, "heads": 2, "dropout": 0.0, **changes})
     model = InverseDynamics(config, code_width=4, tokens=15, **SIZES)
-    _, proprio, _, actions = make_batch(horizon=config.action_horizon)
+    _, proprio, _, actions = fit or make_batch(horizon=config.action_horizon)
     model.fit_scalers(proprio, actions.actions.flatten(0, 1))
     return model
 
@@ -115,13 +116,77 @@ def test_full_image_dropout_makes_a_blind_model():
     "change",
     [
         {"width": 64}, {"layers": 2}, {"heads": 4}, {"dropout": 0.3}, {"head": "l1"}, {"discount": 0.5}, {"std": 0.3},
-        {"image_dropout": 0.5}, {"proprio_scaling": "standard"},
+        {"image_dropout": 0.5}, {"proprio_scaling": "standard"}, {"view_fusion": "concat"}, {"feature_norm": "none"},
+        {"key_positions": False}, {"context_norm": False}, {"discrete": (1,)}, {"head": "diffusion"}, {"head": "flow"},
     ],
-    ids=lambda change: next(iter(change)),
+    ids=lambda change: "-".join(map(str, next(iter(change.items())))),
 )  # fmt: skip
 def test_every_option_has_an_effect(change):
     batch = make_batch()
-    assert loss_of(make_model(**change), *batch) != loss_of(make_model(), *batch)
+    if "discrete" in change:
+        batch[3].actions[..., 1] = batch[3].actions[..., 1].sign()
+    plain, changed = make_model(), make_model(**change, fit=batch)
+    plain.fit_scalers(batch[1], batch[3].actions.flatten(0, 1))
+    assert loss_of(changed, *batch) != loss_of(plain, *batch)
+
+
+@pytest.mark.parametrize(
+    ("head", "change"),
+    [
+        ("diffusion", {"diffusion_steps": 50}),
+        ("diffusion", {"betas": (0.1,) * 100}),
+        ("diffusion", {"diffusion_sampler": "ddpm"}),
+        ("diffusion", {"sampling_steps": 3}),
+        ("diffusion", {"clip_samples": False}),
+        ("diffusion", {"denoiser": "token"}),
+        ("diffusion", {"steps_attend": False}),
+        ("flow", {"flow_sampler": "midpoint"}),
+        ("flow", {"flow_sampler": "heun"}),
+        ("flow", {"sampling_steps": 3}),
+        ("flow", {"clip_samples": False}),
+    ],
+    ids=lambda x: x if isinstance(x, str) else next(iter(x)),
+)
+def test_every_option_of_the_noisy_heads_has_an_effect(head, change):
+    features, proprio, codes, _ = make_batch()
+    acted = [make_model(head=head, **c).eval().act(features, proprio, codes).actions for c in ({}, change)]
+    assert not torch.equal(*acted)
+
+
+def test_an_option_of_the_gaussian_head_has_an_effect():
+    batch = make_batch()
+    fixed, learned = (make_model(std_kind=kind) for kind in ("fixed", "learned"))
+    assert loss_of(fixed, *batch) == loss_of(learned, *batch)  # it starts from the fixed one
+    learned.decoder.head.spread.bias.data.fill_(1.0)
+    assert loss_of(fixed, *batch) != loss_of(learned, *batch)
+
+
+def test_without_positions_the_order_of_codes_is_invisible():
+    model, (features, proprio, codes, _) = make_model(key_positions=False).eval(), make_batch()
+    acted = model.act(features, proprio, codes).actions
+    torch.testing.assert_close(model.act(features, proprio, codes.flip(1)).actions, acted, rtol=1e-5, atol=1e-5)
+    assert model.decoder.positions is None
+
+
+def test_views_are_tokens_of_their_own_or_joined_at_each_place():
+    _, proprio, codes, _ = make_batch()
+    vision = make_batch()[0].vision
+    shapes = {"tokens": (4, 2 * 4 + 1 + 15, 32), "concat": (4, 4 + 1 + 15, 32)}
+    for fusion, shape in shapes.items():
+        decoder = make_model(view_fusion=fusion, feature_norm="none", key_positions=False, context_norm=False).decoder
+        context = decoder.context(vision, proprio, codes)
+        assert context.shape == shape
+        patch = vision[:, :, 2].flatten(1) if fusion == "concat" else vision[:, 0, 2]
+        torch.testing.assert_close(context[:, 2], decoder.vision[1](patch))
+
+
+def test_a_discrete_part_acts_with_values_of_the_data():
+    features, proprio, codes, actions = make_batch()
+    gripper = torch.tensor([0.0, 0.04, 0.08])[torch.arange(64) % 3].view(4, 16)
+    actions.actions[..., 1] = gripper
+    model = make_model(discrete=(1,), fit=(features, proprio, codes, actions)).eval()
+    acted = model.act(features, proprio, codes, generator=torch.Generator().manual_seed(0)).actions[..., 1]
+    torch.testing.assert_close(acted.unique(), torch.tensor([0.0, 0.04, 0.08]), rtol=0, atol=1e-6)
 
 
 def test_the_chunk_is_as_long_as_configured():
@@ -142,3 +207,34 @@ def test_the_papers_size():
 def test_an_unknown_head_is_explained():
     with pytest.raises(UnknownNameError, match="did you mean 'gaussian'"):
         make_model(head="gausian")
+
+
+def test_presets_differ_in_size_alone():
+    presets = [InverseConfig.paper(), InverseConfig.small(), InverseConfig.tiny()]
+    assert [c.width for c in presets] == [768, 384, 64]
+    for preset in presets:
+        same = preset.model_copy(update={"width": 768, "layers": 4, "heads": 8})
+        assert same == InverseConfig.paper()
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"width": 30, "heads": 4}, "not divisible"),
+        ({"width": 3, "heads": 1}, "even"),
+        ({"discrete": (1, 1)}, "different action dimensions"),
+        ({"discrete": (-1,)}, "counted from 0"),
+        ({"betas": (0.1, 0.2)}, "2 betas for 100"),
+        ({"betas": (1.5,) * 100}, "between 0 and 1"),
+        ({"head": "diffusion", "diffusion_steps": 4}, "8 sampling_steps for 4"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(settings, complaint):
+    with pytest.raises(ValidationError, match=complaint):
+        InverseConfig(**settings)
+
+
+def test_discrete_dimensions_must_exist_and_leave_some_to_the_head():
+    for discrete in ((5,), (0, 1)):
+        with pytest.raises(UsageError, match="do not fit the actions"):
+            make_model(discrete=discrete)

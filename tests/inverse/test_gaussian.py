@@ -2,7 +2,7 @@ import torch
 from torch.distributions import Normal
 
 from amplify.inverse.discount import discounted_mean
-from amplify.inverse.gaussian import GaussianHead
+from amplify.inverse.gaussian import GaussianHead, nll
 from amplify.inverse.trunk import QueryTrunk
 
 
@@ -15,13 +15,26 @@ def fixed_head(mean: float, std: float = 0.1, discount: float = 0.99) -> Gaussia
 
 
 def test_the_density_integrates_to_one_even_at_the_border():
+    grid = torch.linspace(-1, 1, 801)
     for mean in (0.0, 0.95):
-        grid = torch.linspace(-1, 1, 801)
-        context = torch.zeros(len(grid), 1, 1)
-        valid = torch.ones(len(grid), 1, dtype=torch.bool)
-        head = fixed_head(mean)
-        nll = torch.stack([head.loss(context[i : i + 1], grid[i].view(1, 1, 1), valid[i : i + 1])[0] for i in range(801)])
-        assert abs(torch.trapezoid((-nll).exp(), grid).item() - 1) < 1e-3
+        density = (-nll(grid[:, None, None], torch.full((801, 1, 1), mean), torch.tensor(0.1))).exp()
+        assert abs(torch.trapezoid(density.flatten(), grid).item() - 1) < 1e-3
+
+
+def test_a_learned_deviation_finds_that_of_the_data():
+    torch.manual_seed(0)
+    head = GaussianHead(QueryTrunk(8, 1, 1, 0.0, horizon=1), 1, discount=1.0, std=0.3, std_kind="learned")
+    optimiser = torch.optim.Adam(head.parameters(), lr=1e-2)
+    context, valid = torch.zeros(512, 2, 8), torch.ones(512, 1, dtype=torch.bool)
+    for _ in range(100):
+        loss, _ = head.loss(context, 0.05 * torch.randn(512, 1, 1), valid)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    mean, std = head.distribution(context)
+    assert mean.abs().max() < 0.03
+    assert (std - 0.05).abs().max() < 0.015
+    assert head.sample(context, generator=torch.Generator().manual_seed(0)).std() < 0.08
 
 
 def test_far_from_the_border_it_is_the_plain_normal():

@@ -98,19 +98,17 @@ class MixedHead(nn.Module):
     Args:
         discrete: For the discrete dimensions.
         continuous: For the others.
-        dimensions: Which action dimensions are discrete.
-        action_width: Action dimensions in all.
-
-    Raises:
-        UsageError: A dimension does not exist, or none is left for the continuous head.
+        parts: Their action dimensions, from `split`.
     """
 
     continuous: ActionHead
+    place: Tensor
 
-    def __init__(self, discrete: DiscreteHead, continuous: ActionHead, dimensions: Sequence[int], action_width: int):
+    def __init__(self, discrete: DiscreteHead, continuous: ActionHead, parts: tuple[list[int], list[int]]):
         super().__init__()
-        self.discrete, self.continuous = discrete, continuous
-        self.parts = split(dimensions, action_width)
+        self.discrete, self.continuous, self.parts = discrete, continuous, parts
+        place = torch.tensor([*parts[0], *parts[1]], device="cpu").argsort()
+        self.register_buffer("place", place, persistent=False)
 
     def fit(self, actions: Float[Tensor, "m a"]) -> None:
         """Takes the values of the discrete dimensions from training data, scaled to [−1, 1]."""
@@ -139,8 +137,7 @@ class MixedHead(nn.Module):
         return self._join([head.sample(context, generator=generator) for head in (self.discrete, self.continuous)])
 
     def _join(self, guesses: list[Tensor]) -> Tensor:
-        place = torch.tensor([*self.parts[0], *self.parts[1]], device=guesses[0].device).argsort()
-        return torch.cat(guesses, dim=-1)[..., place]
+        return torch.cat(guesses, dim=-1)[..., self.place]
 
 
 def split(discrete: Sequence[int], action_width: int) -> tuple[list[int], list[int]]:

@@ -32,7 +32,7 @@ def make_head(config: InverseConfig, *, action_width: int, context_tokens: int) 
     discrete, others = split(config.discrete, action_width)
     continuous = make(config, len(others), context_tokens)
     classifier = DiscreteHead(_trunk(config), len(discrete), discount=config.discount)
-    return MixedHead(classifier, continuous, discrete, action_width)
+    return MixedHead(classifier, continuous, (discrete, others))
 
 
 def _trunk(config: InverseConfig) -> QueryTrunk:
