@@ -125,3 +125,24 @@ def test_usage_is_logged_and_raised_where_it_is_weighted(make_window):
     tokenizer = overfitted(window, 20, usage_weight=1.0)
     assert tokenizer.loss(window)[1]["usage"] > before
     assert "usage" not in make_tokenizer().loss(window)[1]
+
+
+def test_a_reconstruction_passes_continuous_codes_and_gives_the_camera_back(make_window):
+    window = make_window(views=2)
+    queries = window.points[:, :, 0]
+    plain, smooth = make_tokenizer(), make_tokenizer(quantised=False)
+    assert torch.equal(plain.reconstruct(window).points, plain.decode(plain.encode(window), queries).points)
+    assert torch.equal(
+        smooth.reconstruct(window).points, smooth.decode_codes(smooth.encode_codes(window), queries).points
+    )
+    assert torch.equal(
+        plain.reconstruct(window, mode="argmax").points,
+        plain.decode(plain.encode(window), queries, mode="argmax").points,
+    )
+    pan = torch.eye(3).repeat(4, 2, 16, 1, 1)
+    pan[..., 0, 2] = torch.arange(16) * 10 / 64
+    seen = camera_motion.give_back(window, pan)
+    removed = make_tokenizer(camera_motion="removed")
+    still = removed.decode_codes(removed.encode_codes(seen), queries)
+    shift = removed.reconstruct(seen).points - still.points
+    assert shift[:, :, -1, :, 0].min() > 140 / 64

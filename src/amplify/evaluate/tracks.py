@@ -86,7 +86,7 @@ def score_predictors(
         queries = batch.tracks.points[..., 0, :, :]
         rows = {name: model.predict(batch.features, queries) for name, model in predictors.items()}
         if tokenizer:
-            rows["tokenizer"] = tokenizer.decode(tokenizer.encode(batch.tracks), queries)
+            rows["tokenizer"] = tokenizer.reconstruct(batch.tracks)
         rows["no_motion"] = no_motion(batch.tracks)
         rows["constant_velocity"] = constant_velocity(batch.tracks, _observed(windows, chosen, batch.tracks))
         sums = of_episode[number]

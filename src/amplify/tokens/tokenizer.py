@@ -252,6 +252,17 @@ class MotionTokenizer(nn.Module):
         velocities = displacements_from_pixels(rule(scores, self.offsets_px), self.config.frame_px)
         return velocities.reshape(*lead, *velocities.shape[1:])
 
+    @torch.no_grad()
+    def reconstruct(self, window: TrackWindow, *, mode: str | None = None) -> TrackWindow:
+        """The tracks as they come back from their codes, the camera's motion included: how well the tokenizer does.
+
+        Args:
+            window: As in `encode`.
+            mode: As in `decode`.
+        """
+        camera = camera_motion.estimate(window) if self.config.camera_motion == "removed" else None
+        return self.decode_codes(self.encode_codes(window), window.points[..., 0, :, :], mode=mode, camera=camera)
+
     def loss(
         self, window: TrackWindow, *, generator: torch.Generator | None = None
     ) -> tuple[Tensor, dict[str, float | Tensor]]:
