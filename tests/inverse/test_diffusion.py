@@ -33,8 +33,8 @@ def make_head(levels=50, **changes) -> DiffusionHead:
 CONTEXT = torch.zeros(3000, 1, 1)
 
 
-# Few steps of DDIM draw too near to the mean.
-@pytest.mark.parametrize(("sampler", "steps", "off"), [("ddpm", 1, 0.02), ("ddim", 10, 0.06), ("ddim", 50, 0.02)])
+# Few levels draw too near to the mean.
+@pytest.mark.parametrize(("sampler", "steps", "off"), [("ddpm", 1, 0.04), ("ddim", 10, 0.06), ("ddim", 50, 0.02)])
 def test_with_the_true_noise_samplers_draw_from_the_true_distribution(sampler, steps, off):
     drawn = make_head(sampler=sampler, sampling_steps=steps).sample(CONTEXT, generator=torch.Generator().manual_seed(0))
     assert abs(drawn.mean().item() - 0.3) < 0.01

@@ -102,7 +102,8 @@ class DiffusionHead(nn.Module):
         return self._clean(noisy, self._foretold(noisy, 0, seen), self.signal[0])
 
     def _ddim(self, noisy: Tensor, seen: Seen) -> Tensor:
-        visited = [round(x) for x in torch.linspace(len(self.signal) - 1, 0, self.sampling_steps).tolist()]
+        top, last = len(self.signal) - 1, max(1, self.sampling_steps - 1)
+        visited = [round(top * (1 - step / last)) for step in range(self.sampling_steps)]
         clean = noisy
         for place, level in enumerate(visited):
             signal = self.signal[level]
