@@ -5,6 +5,7 @@ import torch
 
 from amplify.inverse import InverseConfig, InverseDynamics
 from amplify.inverse.heads import HEADS, make_head
+from amplify.nn.precision import converted
 from amplify.policy.bundle import load_bundle, save_bundle
 from amplify.types import ActionChunk, Features
 
@@ -202,6 +203,15 @@ def test_heads_of_one_mode_go_between(kind):
     else:
         assert drawn.std(dim=0).max() < 1e-4
         assert (drawn > 0.4).all()  # the median is the more frequent way
+
+
+@every_head
+def test_weights_of_fewer_bits_act_nearly_the_same(kind):
+    head, (context, _, _) = fitted(kind).eval(), make_batch()
+    coarse = converted(head, "bfloat16").sample(context)
+    assert coarse.dtype == torch.float32
+    changed = (coarse - head.sample(context)).abs()
+    assert 0 < changed.max() < 0.2
 
 
 @every_head

@@ -169,12 +169,12 @@ class Denoiser(nn.Module):
             seen: From `see`.
             valid: False for actions past the end, which no other action may look at.
         """
-        x, positions, level = self.enter(noisy), self.positions, level.to(noisy.dtype)
+        x, positions = self.enter(noisy), self.positions
+        level = sinusoid(level.float(), LEVEL_CHANNELS if self.adaptive else self.width).to(noisy.dtype)
         if self.adaptive:
-            level = self.level(sinusoid(level, LEVEL_CHANNELS))
+            level = self.level(level)
         else:
             x, positions = x + positions, None
-            level = sinusoid(level, self.width)
             seen = self._with_level(seen, level)
         mask = None
         if valid is not None:
