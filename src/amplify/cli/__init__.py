@@ -35,6 +35,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "import reference": ("amplify.cli.import_", "checkpoints of the reference implementation → a bundle"),
     "parity": ("amplify.cli.parity", "compare ours with arrays that the reference implementation computed"),
+    "export torch": ("amplify.cli.export", "the control step as a torch.export program"),
+    "export onnx": ("amplify.cli.export", "forward and inverse dynamics as ONNX files"),
     "bench tracker": ("amplify.cli.bench", "quality and speed of a tracker against the simulator's truth"),
     "bench act": ("amplify.cli.bench", "speed of a control step, beside a plain formulation of it"),
     "bench predict": ("amplify.cli.bench", "speed of foreseeing tracks, beside a plain formulation of it"),
@@ -106,6 +108,10 @@ def _call(arguments: list[str]) -> Mapping[str, Any]:
             kind="command",
         )
     function = getattr(importlib.import_module(COMMANDS[name][0]), name.split()[-1].replace("-", "_"))
+    if hasattr(function, "presets"):
+        from amplify.cli.presets import applied
+
+        function = applied(function, arguments[words:])
     return tyro.cli(function, args=arguments[words:], prog=f"amplify {name}") or {}
 
 

@@ -1,0 +1,50 @@
+import json
+
+import pytest
+
+from amplify.cli import run
+
+QUICK = ["--config", "tiny", "--rounds", "1", "--against", "reference-style", "--json"]
+
+
+def last_line(capsys):
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        (["act"], ["act_fp32_no_draft", "act_fp32_draft_all", "act_best", "gaussian_head"]),
+        (["act", "--head", "flow"], ["flow_head"]),
+        (["act", "--head", "diffusion"], ["diffusion_head"]),
+        (["predict"], ["predict_fp32", "predict_fp32_draft_all"]),
+        (["train", "--batch", "2"], ["tokenizer_step", "forward_step", "inverse_predicted_step"]),
+    ],
+)
+def test_every_part_has_a_median_and_a_ratio(command, names, capsys):
+    assert run(["bench", *command, *QUICK]) == 0
+    report = last_line(capsys)
+    for name in names:
+        assert report[name]["median_ms"] > 0
+        assert report[name]["ratio"] > 0
+
+
+def test_tracking_is_timed(capsys):
+    arguments = ["--frames", "5", "--grid", "3", "--horizon", "3", "--rounds", "1", "--against", "reference-style"]
+    assert run(["bench", "track", *arguments, "--json"]) == 0
+    assert last_line(capsys)["track_flow"]["ratio"] > 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["bench", "act", "--config", "huge"],
+        ["bench", "act", "--against", "nothing"],
+        ["bench", "act", "--config", "tiny", "--rounds", "0"],
+        ["bench", "act", "--config", "tiny", "--device", "meta"],
+        ["bench", "predict", "--threads", "-1"],
+    ],
+)
+def test_mistakes_are_bad_usage(arguments, capsys):
+    assert run(arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err
