@@ -54,11 +54,8 @@ def inverse_settings(part: Part, codes: Codes) -> tuple[InverseConfig, dict[str,
     """
     refuse(
         part,
-        {f"a model that {text}": setting(part, key, bool) != wanted for key, wanted, text in _CONDITIONS}
-        | {"actions that are not squashed (action_squash)": not setting(part, "action_squash", bool)},
+        {f"a model that {text}": setting(part, key, bool) != wanted for key, wanted, text in _CONDITIONS},
     )
-    scale = _number(part, "action_squash_scale")
-    std = _number(part, "std") / scale
     kind = setting(part, "type", str)
     try:
         config = InverseConfig(
@@ -68,8 +65,6 @@ def inverse_settings(part: Part, codes: Codes) -> tuple[InverseConfig, dict[str,
             dropout=setting(part, "attn_pdrop", (float, int)),
             action_horizon=_horizon(part, codes),
             discount=setting(part, "action_loss_discount", (float, int)),
-            std=std,
-            std_kind="learned" if "head.std" in part.weights else "fixed",
             view_fusion="concat",
             feature_norm="none",
             key_positions=False,
@@ -99,8 +94,18 @@ _CONDITIONS = (
     ("cond_on_text", False, "hears the instruction (cond_on_text)"),
 )
 
+
+def _gaussian_settings(part: Part) -> dict[str, Any]:
+    refuse(part, {"actions that are not squashed (action_squash)": not setting(part, "action_squash", bool)})
+    return {
+        "head": "gaussian",
+        "std": _number(part, "std") / _number(part, "action_squash_scale"),
+        "std_kind": "learned" if part.settings["std"] == "learned" else "fixed",
+    }
+
+
 _HEADS: dict[str, Any] = {
-    "gaussian": lambda part: {"head": "gaussian"},
+    "gaussian": _gaussian_settings,
     "diffusion": lambda part: {
         "head": "diffusion",
         "denoiser": "token",
@@ -194,8 +199,8 @@ def _gaussian(weights: Weights, config: InverseConfig) -> dict[str, Tensor]:
 def _number(part: Part, name: str) -> float:
     """A setting that is a number, or that of a learned scalar."""
     value = setting(part, name, (float, int, str))
-    if value == "learned" and f"head.{name}" in part.weights:
-        value = float(part.weights[f"head.{name}"])
+    if value == "learned":
+        value = float(part.weights.get(f"head.{name}", torch.ones(())))
     if isinstance(value, str) or not (value > 0 and math.isfinite(value)):
         raise BundleError(f"{name} of the inverse model in {part.source} cannot be used", got=value, allowed="above 0")
     return float(value)

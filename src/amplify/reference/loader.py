@@ -75,12 +75,13 @@ class ReferenceLoader:
     Args:
         root: The folder that holds ``LIBERO/libero/datasets`` and ``preprocessed_data``.
         views: Cameras, in order; those of the recordings by default.
+        method: Folder of the tracks; by default the first that has a demonstration's.
     """
 
     FIELDS = ("images", "actions", "proprioception", "traj", "vis", "text", "text_emb")
 
-    def __init__(self, root: Path, views: Sequence[str] = ()):
-        self.root, self._views = root, tuple(views)
+    def __init__(self, root: Path, views: Sequence[str] = (), method: str = "*"):
+        self.root, self._views, self._method = root, tuple(views), method
         self._episodes: dict[Demonstration, Episode] = {}
 
     @cached_property
@@ -152,7 +153,7 @@ class ReferenceLoader:
 
     def _tracks_of(self, demo: Demonstration) -> Path:
         suite = self.root / "preprocessed_data" / demo.suite
-        found = sorted(suite.glob(f"*/{demo.path.stem}/demo_{demo.number}.hdf5"))
+        found = sorted(suite.glob(f"{self._method}/{demo.path.stem}/demo_{demo.number}.hdf5"))
         return found[0] if found else suite / "no_tracks"
 
     def _text(self, demo: Demonstration) -> np.ndarray:

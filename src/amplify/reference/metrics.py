@@ -37,7 +37,8 @@ def track_metrics(
         "cross_track_l2": apart.amin(dim=3).mean(),
         "normalized_accuracy": (error < pixel / 2).float().mean(),
     }
-    figures |= {f"pixel_accuracy_{px}": (error < px * pixel).float().mean() for px in TOLERANCES_PX}
+    # Tolerances are rounded to single precision before they are compared: errors of whole pixels are ties.
+    figures |= {f"pixel_accuracy_{px}": (error < torch.tensor(px) * pixel).float().mean() for px in TOLERANCES_PX}
     figures["delta_auc"] = torch.stack([figures[f"pixel_accuracy_{px}"] for px in TOLERANCES_PX]).mean()
     moves, moved = predicted.diff(dim=2) != 0, true.diff(dim=2) != 0
     both, wrong = (moves & moved).sum(), (moves != moved).sum()

@@ -42,7 +42,7 @@ def gradient_norms(
         for name, value in converted.part.weights.items()
     }
     with_state(converted.module, loss, {**converted.convert(leaves), **(also or {})}).backward()
-    return {name: float(leaf.grad.norm()) for name, leaf in leaves.items() if leaf.grad is not None}
+    return {name: 0.0 if leaf.grad is None else float(leaf.grad.norm()) for name, leaf in leaves.items()}
 
 
 def with_state(module: nn.Module, function: Callable[[Any], Tensor], state: Mapping[str, Tensor]) -> Tensor:

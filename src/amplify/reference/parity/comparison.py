@@ -19,6 +19,9 @@ LOOSE = 1e-4
 MARGIN = 1e-4
 """A choice is compared where the best was better than the second by more than this."""
 
+SMALL = 1e-3
+"""A figure smaller than this share of the largest may be nothing but rounding."""
+
 MANY = 8
 
 
@@ -30,7 +33,7 @@ class Value:
         ours: Ours: a tensor, a number, a text, or named numbers.
         tolerance: See `TOLERANCE`.
         sure: Where the stored value does not hang on a choice that was too close; everywhere by default.
-        relative: Whether every named number has its own unit.
+        relative: Whether every named number is its own unit, but not less than `SMALL` of the largest.
         unit: What deviations are counted in; by default the largest stored magnitude, 1 for whole numbers.
     """
 
@@ -112,8 +115,9 @@ def _named(stored: Mapping[str, float], value: Value) -> tuple[float, str]:
     missing = [key for key in stored if key not in ours]
     if missing:
         return float("inf"), f"not computed: {', '.join(missing[:MANY])}"
-    unit = value.unit or max((abs(v) for v in stored.values()), default=1.0)
-    off = {k: abs(v - ours[k]) / ((abs(v) if value.relative else unit) or 1.0) for k, v in stored.items()}
+    largest = max((abs(v) for v in stored.values()), default=0.0) or 1.0
+    least = SMALL * largest if value.relative else value.unit or largest
+    off = {k: abs(v - ours[k]) / max(abs(v) if value.relative else 0.0, least) for k, v in stored.items()}
     worst = max(off, key=lambda k: off[k], default=None)
     if worst is None:
         return 0.0, "empty"

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -118,7 +118,7 @@ class _Models:
         chosen: dict[Kind, Part] = {}
         for part in ranked:
             chosen.setdefault(part.kind, part)
-        self.policy = self._converted(chosen) or Imported()
+        self.policy = self._policy(chosen)
         self.inverse: list[Converted[InverseDynamics]] = []
         for part in ranked:
             if part is not chosen[part.kind] or part.kind == "inverse":
@@ -132,6 +132,18 @@ class _Models:
         self.files[path.name] = reason
         if path.name not in self.broken:
             self.broken.append(path.name)
+
+    def _policy(self, chosen: Mapping[Kind, Part]) -> Imported:
+        """All that can be imported: one broken part does not hide the others."""
+        whole, parts = self._converted(chosen), dict[Kind, Part]()
+        if whole is not None:
+            return whole
+        imported = Imported()
+        for kind in sorted(chosen, key=get_args(Kind).index):
+            more = self._converted({**parts, kind: chosen[kind]})
+            if more is not None:
+                imported, parts[kind] = more, chosen[kind]
+        return imported
 
     def _converted(self, parts: Mapping[Kind, Part]) -> Imported | None:
         try:
@@ -179,7 +191,8 @@ def _counterparts(stored: Stored, models: _Models, data: Path) -> tuple[frozense
             subjects.append(InverseArrays(policy.inverse, forward, stored))
     subjects += [] if policy.vision_encoder is None else [ImageArrays(policy.vision_encoder, stored)]
     if data.is_dir() and any(name.endswith(INDEX) for name in stored):
-        views = () if policy.tokenizer is None else policy.tokenizer.part.settings["cond_cameraviews"]
-        subjects.append(LoaderArrays(ReferenceLoader(data, views), stored))
+        told = {} if policy.tokenizer is None else policy.tokenizer.part.settings
+        loader = ReferenceLoader(data, told.get("cond_cameraviews", ()), told.get("track_method", "*"))
+        subjects.append(LoaderArrays(loader, stored))
     inputs = frozenset({"images"}).union(*(subject.INPUTS for subject in subjects))
     return inputs, {name: value for subject in subjects for name, value in subject.values.items()}
