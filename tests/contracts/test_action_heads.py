@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from amplify.inverse import InverseConfig, InverseDynamics
 from amplify.inverse.heads import HEADS, make_head
@@ -212,6 +213,23 @@ def test_weights_of_fewer_bits_act_nearly_the_same(kind):
     assert coarse.dtype == torch.float32
     changed = (coarse - head.sample(context)).abs()
     assert 0 < changed.max() < 0.2
+
+
+@pytest.mark.parametrize("kind", ["gaussian and discrete", "diffusion", "flow"])
+def test_it_is_exported_for_batches_of_any_size(kind):
+    class Sampling(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = fitted(kind).eval()
+
+        def forward(self, context: torch.Tensor) -> torch.Tensor:
+            return self.head.sample(context)
+
+    sampling, batch = Sampling(), torch.export.Dim("batch", min=1, max=64)
+    with torch.no_grad():
+        exported = torch.export.export(sampling, (make_batch()[0],), dynamic_shapes=({0: batch},))
+        context = make_batch(7)[0]
+        torch.testing.assert_close(exported.module()(context), sampling(context))
 
 
 @every_head

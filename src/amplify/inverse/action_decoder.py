@@ -118,7 +118,7 @@ class ActionDecoder(nn.Module):
             blind: Which samples lose their image; by default none, or all of a model that never sees one.
         """
         if blind is None:
-            blind = torch.full((len(vision),), self.config.image_dropout == 1, device=vision.device)
+            blind = torch.full((vision.shape[0],), self.config.image_dropout == 1, device=vision.device)
         joined = self.config.view_fusion == "concat"
         image = self.vision(vision.transpose(1, 2).flatten(2) if joined else vision.flatten(1, 2))
         image = torch.where(blind[:, None, None], self.no_image, image)

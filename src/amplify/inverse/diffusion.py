@@ -79,8 +79,8 @@ class DiffusionHead(nn.Module):
         self, context: Float[Tensor, "b c w"], *, generator: torch.Generator | None = None
     ) -> Float[Tensor, "b s a"]:
         """A draw of the actions; without a generator the one that belongs to a fixed noise."""
-        seen, batch = self.denoiser.see(context), len(context)
-        noisy = draw(self.noise[-1], batch, generator)
+        seen = self.denoiser.see(context)
+        noisy = draw(self.noise[-1], context, generator)
         return self._ddpm(noisy, seen, generator) if self.sampler == "ddpm" else self._ddim(noisy, seen)
 
     def add_noise(
@@ -98,7 +98,7 @@ class DiffusionHead(nn.Module):
             # Mean and variance of the chunk one level down, given this one and the clean actions.
             mean = (less.sqrt() * (1 - kept) * clean + kept.sqrt() * (1 - less) * noisy) / (1 - signal)
             deviation = ((1 - less) / (1 - signal) * (1 - kept)).sqrt()
-            noisy = mean + deviation * draw(self.noise[level - 1], len(noisy), generator)
+            noisy = mean + deviation * draw(self.noise[level - 1], noisy, generator)
         return self._clean(noisy, self._foretold(noisy, 0, seen), self.signal[0])
 
     def _ddim(self, noisy: Tensor, seen: Seen) -> Tensor:
@@ -115,7 +115,7 @@ class DiffusionHead(nn.Module):
         return clean
 
     def _foretold(self, noisy: Tensor, level: int, seen: Seen) -> Tensor:
-        return self.denoiser(noisy, noisy.new_full((len(noisy),), level), seen)
+        return self.denoiser(noisy, noisy.new_full((noisy.shape[0],), level), seen)
 
     def _clean(self, noisy: Tensor, noise: Tensor, signal: Tensor) -> Tensor:
         clean = (noisy - (1 - signal).sqrt() * noise) / signal.sqrt()

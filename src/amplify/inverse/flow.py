@@ -91,9 +91,9 @@ class FlowHead(nn.Module):
         seen = self.denoiser.see(context)
 
         def velocity(x: Tensor, time: float) -> Tensor:
-            return self.denoiser(x, x.new_full((len(x),), time), seen)
+            return self.denoiser(x, x.new_full((x.shape[0],), time), seen)
 
-        x = draw(self.noise, len(context), generator)
+        x = draw(self.noise, context, generator)
         for step in range(self.sampling_steps):
             x = self.integrate(velocity, x, step / self.sampling_steps, 1 / self.sampling_steps)
         return x.clamp(-1, 1) if self.clip else x

@@ -16,8 +16,11 @@ def fixed_noise(draws: int, shape: tuple[int, int]) -> Float[Tensor, "draws s a"
     return torch.randn((draws, *shape), generator=rng.torch_generator(0, "action noise"), device="cpu")
 
 
-def draw(fixed: Float[Tensor, "s a"], batch: int, generator: torch.Generator | None) -> Float[Tensor, "batch s a"]:
+def draw(
+    fixed: Float[Tensor, "s a"], rows: Float[Tensor, "b ..."], generator: torch.Generator | None
+) -> Float[Tensor, "b s a"]:
     """Standard normal noise: every row its own, or the fixed draw in every row where there is no generator."""
+    batch = rows.shape[0]
     if generator is None:
         return fixed.expand(batch, -1, -1)
     return torch.randn((batch, *fixed.shape), generator=generator, dtype=fixed.dtype, device=fixed.device)

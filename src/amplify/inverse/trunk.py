@@ -25,4 +25,4 @@ class QueryTrunk(nn.Module):
 
     def forward(self, context: Float[Tensor, "b c w"]) -> Float[Tensor, "b s w"]:
         """A normalised state for every action of the chunk."""
-        return self.transformer(self.queries.expand(len(context), -1, -1), context)
+        return self.transformer(self.queries.expand(context.shape[0], -1, -1), context)
