@@ -4,7 +4,7 @@ import pytest
 import torch
 from tests.forward.test_dynamics import LEVELS, make_batch, make_model
 
-from amplify.errors import DataError
+from amplify.errors import DataError, UsageError
 from amplify.forward import ForwardConfig, ForwardDynamics
 from amplify.types import Features, MotionTokens
 
@@ -105,9 +105,14 @@ def test_dead_classes_share_the_levels_and_the_mean_of_their_codes():
     assert model.foresee(features).abs().max() <= 1
 
 
-def test_fewer_classes_than_codes_are_refused():
-    with pytest.raises(ValueError, match="fewer than the 1920 codes"):
-        make_model(classes=1919)
+def test_fewer_classes_than_codes_foresee_those_alone_and_cannot_learn_the_others():
+    model, (features, tokens) = make_model(classes=100).eval(), make_batch()
+    known = MotionTokens(indices=tokens.indices % 100)
+    assert model.logits(features, known).shape[-1] == 100
+    assert model.generate(features).indices.max() < 100
+    model.loss(features, known)
+    with pytest.raises(UsageError, match="100 classes for 1920 codes"):
+        model.loss(features, MotionTokens(indices=torch.full_like(tokens.indices, 100)))
 
 
 def test_every_kind_of_goal_and_text_trains_a_step():

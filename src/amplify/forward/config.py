@@ -27,7 +27,8 @@ class ForwardConfig(Config):
             takes them as they are, as the reference implementation does.
         goal: What says where to go: the instruction's "text", the "image" of the goal (`Features.goal`), or "both".
         classes: Outputs of the classifier; the codebook's size by default. The reference implementation has 2048 for
-            1920 codes: an index beyond the codebook stands for the code at its remainder.
+            1920 codes: an index beyond the codebook stands for the code at its remainder;
+            its 12-bit codebook has 4096 for 4375, whose last codes are never foreseen.
     """
 
     width: int = Field(default=768, ge=1)

@@ -38,9 +38,6 @@ class ForwardDynamics(nn.Module):
         views: Cameras.
         text_width: Channels of an instruction token.
         text_tokens: Tokens of an instruction, at most; more than one have places.
-
-    Raises:
-        ValueError: The configuration has fewer classes than there are codes.
     """
 
     every_code: Tensor
@@ -71,8 +68,6 @@ class ForwardDynamics(nn.Module):
         self.tokens = tokens
         self.codebook = FSQ(levels)
         width, classes = config.width, config.classes or self.codebook.codebook_size
-        if classes < self.codebook.codebook_size:
-            raise ValueError(f"{classes} classes are fewer than the {self.codebook.codebook_size} codes")
         self.vision = nn.Sequential(_scaling(config.feature_norm, vision_width), nn.Linear(vision_width, width))
         if config.goal != "image":
             of_words = "patch" if config.feature_norm == "set" else config.feature_norm
@@ -184,7 +179,11 @@ class ForwardDynamics(nn.Module):
             A scalar, and figures to log: ``cross_entropy``; in evaluation that of the teacher-forced tokens, without
             label smoothing, and beside it ``token_accuracy`` and, where the model has learned to foresee all at once,
             ``cross_entropy_at_once`` and ``mean_code_distance``.
+
+        Raises:
+            UsageError: The configuration has fewer classes than there are codes, and a token is one of the others.
         """
+        self._require_classes(tokens)
         weight = torch.ones(tokens.indices.shape, device=tokens.indices.device) if valid is None else valid.float()
         weight = weight / weight.sum().clamp_min(1)
         config = self.config
@@ -212,6 +211,15 @@ class ForwardDynamics(nn.Module):
             logs["cross_entropy_at_once"] = self._surprise(scores, tokens, weight, 0.0).detach()
             logs["mean_code_distance"] = distance.detach()
         return loss, logs
+
+    def _require_classes(self, tokens: MotionTokens) -> None:
+        classes = len(self.every_code)
+        if classes < self.codebook.codebook_size and int(tokens.indices.max()) >= classes:
+            raise UsageError(
+                "this forward model cannot learn all codes of its tokenizer",
+                got=f"{classes} classes for {self.codebook.codebook_size} codes",
+                remedy="leave `classes` empty: only imported checkpoints need fewer",
+            )
 
     def _mixed(self, features: Features, tokens: MotionTokens) -> tuple[Tensor, int]:
         """Scores of a training batch, and how many of its first windows were foreseen all at once.

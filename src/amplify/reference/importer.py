@@ -123,11 +123,13 @@ def _forward(part: Part, tokenizer: Converted[MotionTokenizer] | None, wrong: li
     known = None if tokenizer is None else tokenizer.module.config
     classes = None if tokenizer is None else setting(tokenizer.part, "codebook_size", int)
     config, sizes = forward_settings(part, known, classes)
-    try:
-        module = ForwardDynamics(config, **sizes)
-    except ValueError as error:
-        raise BundleError(f"the forward model in {part.source} cannot be imported", got=str(error)) from None
-    return _filled(part, module, forward_shapes(config, sizes), lambda w: convert_forward(w, sizes), wrong)
+    return _filled(
+        part,
+        ForwardDynamics(config, **sizes),
+        forward_shapes(config, sizes),
+        lambda w: convert_forward(w, sizes),
+        wrong,
+    )
 
 
 def _inverse(part: Part, codes: Codes, wrong: list[str]) -> Converted[InverseDynamics]:
