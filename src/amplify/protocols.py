@@ -170,6 +170,14 @@ class Benchmark(Protocol):
         """The sentence that asks for the task."""
         ...
 
+    def paraphrases(self, task: str) -> Sequence[str]:
+        """Other sentences that ask for the same; none where nobody wrote them."""
+        ...
+
+    def wrong_instruction(self, task: str) -> str:
+        """A sentence that asks for something else, the opposite where there is one."""
+        ...
+
     def make(self, task: str, num_envs: int) -> Env:
         """Environments of the task."""
         ...

@@ -114,6 +114,8 @@ def test_a_film_from_a_frame_of_a_video_and_an_unknown_instruction(bundle, here,
         (["scene.jpg", "--samples", "0"], "too few futures", 2),
         (["scene.jpg", "--temperature", "0"], "above 0", 2),
         (["scene.jpg", "--text", " "], "instruction is empty", 2),
+        (["scene.jpg", "--goal-image", "nope.png"], "no such image", 1),
+        (["scene.jpg", "--goal-image", "scene.jpg"], "cannot be shown it", 2),
         (["scene.jpg", "--out", "scene.jpg/motion.png"], "cannot write", 1),
     ],
 )

@@ -48,13 +48,13 @@ def encoders(monkeypatch):
 
 @pytest.fixture
 def bundle(tmp_path):
-    def make(views=1, **changes):
+    def make(views=1, goal="text", **changes):
         torch.manual_seed(0)
         tokenizer = MotionTokenizer(
             TokenizerConfig.quickstart(points=9, views=views, decoder_hidden=8, levels=(5, 4), centre_bias=0, **SMALL)
         )
         forward = ForwardDynamics(
-            ForwardConfig.quickstart(layers=1, **SMALL),
+            ForwardConfig.quickstart(layers=1, goal=goal, **SMALL),
             levels=(5, 4),
             tokens=15,
             vision_width=2,
@@ -160,6 +160,29 @@ def test_two_cameras(bundle):
 def test_nonsense_is_refused(bundle, wrong):
     with pytest.raises(UsageError):
         futures(bundle(), **wrong)
+
+
+def test_goal_images(bundle):
+    path = bundle(goal="both")
+    one, other = picture(seed=5) // 3, picture(90, 50, seed=6)
+    (a,), (b,) = futures(path, goals=[one]), futures(path, goals=[other])
+    assert a.log_likelihood != b.log_likelihood
+    assert a.log_likelihood == futures(path, goals=[one])[0].log_likelihood
+    assert a.log_likelihood != futures(path, goals=[one], text="see")[0].log_likelihood
+    alone = bundle(goal="image")
+    (c,) = futures(alone, goals=[one], text="")
+    assert c.log_likelihood == futures(alone, goals=[one], text="see")[0].log_likelihood
+
+
+def test_goals_that_do_not_fit_the_models(bundle):
+    with pytest.raises(UsageError, match="leave out --goal-image"):
+        futures(bundle(), goals=[picture()])
+    with pytest.raises(UsageError, match=r"shown their goal(.|\n)*0 goal images"):
+        futures(bundle(goal="image"))
+    with pytest.raises(UsageError, match="one a camera"):
+        futures(bundle(views=2, goal="both"), picture(), picture(), goals=[picture()])
+    with pytest.raises(UsageError, match="instruction is empty"):
+        futures(bundle(goal="both"), goals=[picture()], text=" ")
 
 
 def test_instructions_of_training(bundle):

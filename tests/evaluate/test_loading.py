@@ -2,11 +2,14 @@ import pytest
 import torch
 
 from amplify.baselines import TrackGuidedPolicy, TrackTransformer, TrackTransformerConfig
+from amplify.encoders import TEXT_ENCODERS, VISION_ENCODERS
+from amplify.encoders.vision import PatchEncoder, PatchNetwork, VisionConfig
 from amplify.errors import BundleError
 from amplify.evaluate.loading import POLICIES, Loader
 from amplify.inverse import InverseConfig
 from amplify.policy import load_bundle, save_bundle
 from amplify.policy.atm import AtmPolicy
+from amplify.policy.info import BundleInfo, EncoderInfo
 from amplify.types import Features
 from policy.conftest import FakeText, FakeVision
 
@@ -34,6 +37,46 @@ def test_atm_is_built_from_its_two_models(path):
 def test_a_bundle_without_the_models_of_a_kind_is_refused(path):
     with pytest.raises(BundleError, match="holds no behaviour_cloning model"):
         POLICIES["behaviour-cloning"](load_bundle(path), FakeVision(), FakeText())
+
+
+def test_encoders_are_made_from_what_the_bundle_says(tmp_path):
+    settings = {"network": "efficientnet-lite0", "input_px": 32, "grid": 1, "normalise": False}
+    made = VISION_ENCODERS["efficientnet-lite0"](settings)
+    info = BundleInfo(
+        vision_encoder=EncoderInfo(name=made.name, settings=made.settings),
+        text_encoder=EncoderInfo(name="minilm-first", settings={"network": "minilm", "tokens": "first"}),
+    )
+    save_bundle(tmp_path / "b", {}, info.meta)
+    with pytest.raises(BundleError, match="another text encoder"):
+        Loader().encoders(tmp_path / "b")
+    ears = EncoderInfo(name="minilm-first", settings=TEXT_ENCODERS["minilm"]({"tokens": "first"}).settings)
+    save_bundle(tmp_path / "b", {}, info.model_copy(update={"text_encoder": ears}).meta)
+    loader = Loader()
+    vision, text = loader.encoders(tmp_path / "b")
+    assert vision.settings == made.settings
+    assert (text.name, text.tokens) == ("minilm-first", 1)
+    assert loader.encoders(tmp_path / "b")[0] is vision
+    gone = EncoderInfo(name="efficientnet-lite0-32px-tuned-12345678", settings=made.settings)
+    save_bundle(tmp_path / "b", {}, info.model_copy(update={"vision_encoder": gone, "text_encoder": ears}).meta)
+    with pytest.raises(BundleError, match="tuned-12345678"):
+        Loader().encoders(tmp_path / "b")
+
+
+def test_a_bundles_own_encoders_come_first(tmp_path):
+    network = PatchNetwork.pretrained(VisionConfig(input_px=32, grid=1))
+    with torch.no_grad():
+        network.trunk.network.stem.weight.mul_(1.2)
+    info = BundleInfo(
+        vision_encoder=EncoderInfo(name="mine", settings=network.config.model_dump()),
+        text_encoder=EncoderInfo(name="minilm"),
+    )
+    save_bundle(tmp_path / "b", {"vision_encoder": network}, info.meta)
+    vision, _ = Loader().encoders(tmp_path / "b")
+    images = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
+    assert vision.name == "mine"
+    with torch.no_grad():
+        torch.testing.assert_close(vision.encode(images), network.eval()(images), atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(vision.encode(images), PatchEncoder(network.config).encode(images), atol=1e-2)
 
 
 def test_a_bundle_without_encoders_holds_no_policy(path):

@@ -75,5 +75,39 @@ def test_a_policy_can_be_told_something_else():
     policy = Listener(0.5)
     rollout(Walk(2), policy, [0, 0], ControllerConfig())
     assert policy.heard == ("go right",) * 2
-    rollout(Walk(2), policy, [0, 0], ControllerConfig(), instruction="go left")
-    assert policy.heard == ("go left",) * 2
+    rollout(Walk(2), policy, [0, 0], ControllerConfig(), instructions=["go left", "do not move"])
+    assert policy.heard == ("go left", "do not move")
+
+
+def test_several_sentences_of_a_task_are_taken_in_turn(monkeypatch, tmp_path):
+    heard = []
+
+    class Somewhere:
+        def instruction(self, task):
+            return "go right"
+
+        def make(self, task, copies):
+            return Walk(copies, max_steps=1)
+
+    class Anyone:
+        def policy(self, path, kind):
+            policy = Listener(0.5)
+            plan = policy.plan
+
+            def listen(observation, **options):
+                heard.append(observation.instruction)
+                return plan(observation, **options)
+
+            policy.plan = listen
+            return policy
+
+    monkeypatch.setattr("amplify.evaluate.rollout.BENCHMARKS", {"somewhere": Somewhere})
+    monkeypatch.setattr("amplify.evaluate.rollout.Loader", Anyone)
+    config = RolloutConfig(benchmark="somewhere", tasks=("a", "b"), rollouts=5, copies=3)
+    told = config.model_copy(update={"instructions": (("a", "x"), ("b", "y"), ("a", "z"))})
+    spec = PolicySpec(label="x", bundle=tmp_path)
+    evaluate_policies([spec], told, workers=0)
+    assert heard == [("x", "z", "x"), ("y",) * 3, ("z", "x"), ("y",) * 2]
+    heard.clear()
+    evaluate_policies([spec], config, workers=0)
+    assert set(heard) == {("go right",) * 3, ("go right",) * 2}

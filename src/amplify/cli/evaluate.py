@@ -1,7 +1,7 @@
 """``amplify evaluate``: success in a simulator, and predicted tracks against the truth."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -16,6 +16,7 @@ def policy(
     rollouts: int = 20,
     seed: int = 0,
     kind: str | None = None,
+    instructions: Literal["own", "paraphrases"] = "own",
     controller: ControllerConfig = ControllerConfig(),
     films: Path | None = None,
     workers: int | None = None,
@@ -29,6 +30,8 @@ def policy(
         rollouts: Initial states a task.
         seed: Of the initial states; recordings never share them.
         kind: "amplify" or "behaviour-cloning"; by default what the bundle holds.
+        instructions: "own" asks with each task's own sentence; "paraphrases" does so as well, and from the same initial
+            states with sentences that nobody trained on, and with the sentence of another task.
         controller: Replanning and ensembling.
         films: Folder for an mp4 of the first rollout of each task, with the foreseen motion drawn on it.
         workers: Processes; all cores by default.
@@ -38,6 +41,7 @@ def policy(
     ensure_gl()
     from amplify.evaluate.rollout import PolicySpec, RolloutConfig, evaluate_policies
     from amplify.evaluate.success import success_table
+    from amplify.evaluate.wording import evaluate_wordings
     from amplify.policy.bundle import load_bundle
     from amplify.train.recipes import bundle_of
 
@@ -52,6 +56,8 @@ def policy(
         films=0 if films is None else 1,
     )
     spec = PolicySpec(label=kind, bundle=folder, kind=kind)
+    if instructions == "paraphrases":
+        return {"bundle": str(folder), "seed": seed, **evaluate_wordings(spec, config, workers=workers, films=films)}
     results = evaluate_policies([spec], config, workers=workers, films=films)
     return {"bundle": str(folder), "seed": seed, "success": success_table(results)}
 

@@ -17,7 +17,8 @@ def predict(
     bundle: Annotated[Path, tyro.conf.Positional],
     image: Annotated[tuple[Path, ...], tyro.conf.Positional],
     *,
-    text: str,
+    text: str = "",
+    goal_image: tuple[Path, ...] = (),
     samples: int = 1,
     temperature: float = 1.0,
     seed: int = 0,
@@ -36,6 +37,7 @@ def predict(
         bundle: A bundle with tokenizer and forward dynamics, or the run that wrote it.
         image: A png, jpg or other image, or a video with --frame; one a camera, in the bundle's order.
         text: What should happen ("open the drawer").
+        goal_image: What should be seen in the end, one image a camera, for models that are shown their goal.
         samples: Futures: the one to expect and so many less one random ones.
         temperature: Of the random futures; below 1 they stay closer to the likeliest one.
         seed: Of the random futures.
@@ -57,11 +59,14 @@ def predict(
     if out.suffix.lower() not in SUFFIXES:
         raise UsageError(f"cannot write {out}", got=f"suffix {out.suffix!r}", allowed=" or ".join(SUFFIXES))
     views = [read_image(path) if frame is None else _frame(path, frame) for path in image]
+    goals = [read_image(path) for path in goal_image]
     framings = [Framing.of(view, fit) for view in views]
     foresight = Foresight(bundle_of(bundle))
-    futures = foresight.futures(views, framings, text, samples=samples, temperature=temperature, seed=seed, grid=grid)
+    futures = foresight.futures(
+        views, framings, text, goals=goals, samples=samples, temperature=temperature, seed=seed, grid=grid
+    )
     known = foresight.knows(text)
-    closest = () if known else foresight.closest(text)
+    closest = () if known or not text.strip() else foresight.closest(text)
     if closest:
         logger.warning("%r was not asked for in training; the closest there: %s", text, ", ".join(map(repr, closest)))
 
@@ -69,7 +74,7 @@ def predict(
         Panel(tracks=future.tracks, caption=_caption(place, future.log_likelihood, expected=future.expected))
         for place, future in enumerate(futures, start=1)
     ]
-    heading = f"“{text.strip()}”"
+    heading = f"“{text.strip()}”" if text.strip() else "towards the goal image"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix.lower() == ".png":

@@ -1,31 +1,37 @@
 """``amplify train``: one stage at a time, on datasets with track and feature sidecars."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
+from amplify.cli.presets import CLONING, FORWARD, INVERSE, TOKENIZER, Preset, with_presets
 from amplify.data.sidecar import folders
 from amplify.data.windows import Source
 from amplify.errors import UsageError
-from amplify.forward.dynamics import ForwardConfig
-from amplify.inverse.action_decoder import InverseConfig
-from amplify.tokens.tokenizer import TokenizerConfig
+from amplify.forward.config import ForwardConfig
+from amplify.inverse.config import InverseConfig
+from amplify.tokens.config import TokenizerConfig
 from amplify.train import recipes
 from amplify.train.loop import TrainConfig
-from amplify.train.recipes import InverseTraining, TrainingData
+from amplify.train.recipes import InverseTraining
+from amplify.train.sight import Sight
+from amplify.train.training_data import TrainingData
 
 Datasets = Annotated[tuple[Path, ...], tyro.conf.Positional]
 
 
+@with_presets(TOKENIZER)
 def tokenizer(
     datasets: Datasets,
     *,
     out: Path,
     held_out: tuple[Path, ...] = (),
     tracks: str | None = None,
-    model: TokenizerConfig = TokenizerConfig.quickstart(),
-    train: TrainConfig = TrainConfig(steps=900, learning_rate=3e-3),
+    preset: Preset = "quickstart",
+    model: TokenizerConfig = TOKENIZER["quickstart"]()["model"],
+    train: TrainConfig = TOKENIZER["quickstart"]()["train"],
 ) -> dict[str, Any]:
     """Learns motion tokens from tracks; OUT/bundle holds the tokenizer.
 
@@ -34,13 +40,16 @@ def tokenizer(
         out: Folder of the run; the same command again resumes.
         held_out: Datasets for validation.
         tracks: Track sidecar; needed where the datasets have several.
-        model: Sizes and loss.
+        preset: Sizes and budget; single options still count.
+        model: Sizes and loss. Views, points and steps are the sidecar's.
         train: Budget.
     """
-    data = _data(datasets, held_out, tracks=tracks, needs=("tracks",))
+    data = _data(datasets, held_out, {"tracks": tracks})
+    model = _of_the_data(model, getattr(TokenizerConfig, preset)(), data)
     return recipes.train_tokenizer(out, data=data, model=model, train=train) | {"bundle": str(out / recipes.BUNDLE)}
 
 
+@with_presets(FORWARD)
 def forward(
     datasets: Datasets,
     *,
@@ -50,8 +59,10 @@ def forward(
     tracks: str | None = None,
     features: str | None = None,
     text: str | None = None,
-    model: ForwardConfig = ForwardConfig.quickstart(),
-    train: TrainConfig = TrainConfig(steps=1000),
+    sight: Sight = Sight(),
+    preset: Preset = "quickstart",
+    model: ForwardConfig = FORWARD["quickstart"]()["model"],
+    train: TrainConfig = FORWARD["quickstart"]()["train"],
 ) -> dict[str, Any]:
     """Learns image + instruction → motion tokens; OUT/bundle holds tokenizer and forward dynamics.
 
@@ -62,15 +73,20 @@ def forward(
         held_out: Datasets for validation.
         tracks: Track sidecar; needed where the datasets have several.
         features: Feature sidecar; needed where the datasets have several.
-        text: Text sidecar; needed where the datasets have several.
+        text: Text sidecar; needed where the datasets have several. A dataset whose episodes of one task carry several
+            sentences teaches them all.
+        sight: Fine-tuning and augmentation.
+        preset: Sizes and budget; single options still count.
         model: Sizes and regularisation.
         train: Budget.
     """
-    data = _data(datasets, held_out, tracks=tracks, features=features, text=text, needs=("tracks", "features", "text"))
+    names = {"tracks": tracks, "features": features, "text": text}
+    data = _data(datasets, held_out, names, sight=sight)
     figures = recipes.train_forward(out, parent=tokenizer, data=data, model=model, train=train)
     return figures | {"bundle": str(out / recipes.BUNDLE)}
 
 
+@with_presets(INVERSE)
 def inverse(
     datasets: Datasets,
     *,
@@ -79,8 +95,10 @@ def inverse(
     tracks: str | None = None,
     features: str | None = None,
     text: str | None = None,
-    model: InverseConfig = InverseConfig.quickstart(),
-    train: InverseTraining = InverseTraining(loop=TrainConfig(steps=500)),
+    sight: Sight = Sight(),
+    preset: Preset = "quickstart",
+    model: InverseConfig = INVERSE["quickstart"]()["model"],
+    train: InverseTraining = INVERSE["quickstart"]()["train"],
 ) -> dict[str, Any]:
     """Learns image + proprioception + motion tokens → actions; OUT/bundle holds a whole policy.
 
@@ -91,22 +109,28 @@ def inverse(
         tracks: Track sidecar; needed where the datasets have several.
         features: Feature sidecar; needed where the datasets have several.
         text: Text sidecar; needed where the datasets have several.
+        sight: Fine-tuning (inverse dynamics then has eyes of its own) and augmentation.
+        preset: Sizes and budget; single options still count.
         model: Sizes and loss.
         train: Budget, and where the tokens come from.
     """
-    data = _data(datasets, (), tracks=tracks, features=features, text=text, needs=("tracks", "features", "text"))
+    names = {"tracks": tracks, "features": features, "text": text}
+    data = _data(datasets, (), names, sight=sight, actions=model.action_horizon)
     figures = recipes.train_inverse(out, parent=forward, data=data, model=model, train=train)
     return figures | {"bundle": str(out / recipes.BUNDLE)}
 
 
+@with_presets(CLONING)
 def behaviour_cloning(
     datasets: Datasets,
     *,
     out: Path,
     features: str | None = None,
     text: str | None = None,
-    model: InverseConfig = InverseConfig.quickstart(),
-    train: TrainConfig = TrainConfig(steps=500),
+    sight: Sight = Sight(),
+    preset: Preset = "quickstart",
+    model: InverseConfig = CLONING["quickstart"]()["model"],
+    train: TrainConfig = CLONING["quickstart"]()["train"],
 ) -> dict[str, Any]:
     """Learns the baseline, image + proprioception + instruction → actions; OUT/bundle holds its policy.
 
@@ -115,10 +139,13 @@ def behaviour_cloning(
         out: Folder of the run; the same command again resumes.
         features: Feature sidecar; needed where the datasets have several.
         text: Text sidecar; needed where the datasets have several.
+        sight: Fine-tuning and augmentation.
+        preset: Sizes and budget; single options still count.
         model: Sizes and loss, those of inverse dynamics.
         train: Budget.
     """
-    data = _data(datasets, (), features=features, text=text, needs=("features", "text"))
+    names = {"features": features, "text": text}
+    data = _data(datasets, (), names, sight=sight, actions=model.action_horizon)
     figures = recipes.train_behaviour_cloning(out, data=data, model=model, train=train)
     return figures | {"bundle": str(out / recipes.BUNDLE)}
 
@@ -127,16 +154,44 @@ _REMEDY = {"tracks": "amplify track DATASET", "features": "amplify encode DATASE
 
 
 def _data(
-    datasets: tuple[Path, ...], held_out: tuple[Path, ...], *, needs: tuple[str, ...], **chosen: str | None
+    datasets: tuple[Path, ...],
+    held_out: tuple[Path, ...],
+    chosen: Mapping[str, str | None],
+    *,
+    sight: Sight = Sight(),
+    actions: int = 16,
 ) -> TrainingData:
     if not datasets:
         raise UsageError("no dataset given", remedy="name one or more dataset folders")
-    sidecars: dict[str, Any] = {kind: chosen.get(kind) or _only(datasets[0], kind) for kind in needs}
-    return TrainingData(
+    sidecars: dict[str, Any] = {kind: name or _only(datasets[0], kind) for kind, name in chosen.items()}
+    data = TrainingData(
         sources=tuple(Source(path=path) for path in datasets),
         held_out=tuple(Source(path=path) for path in held_out),
+        sight=sight,
+        action_horizon=actions,
         **sidecars,
     )
+    if data.tracks is None:
+        return data
+    return data.model_copy(update={"horizon": int(data.header(data.tracks).settings["horizon"])})
+
+
+def _of_the_data(model: TokenizerConfig, default: TokenizerConfig, data: TrainingData) -> TokenizerConfig:
+    """The model at the sizes of the sidecar, unless the user asked for others."""
+    header = data.header(str(data.tracks))
+    sizes: dict[str, Any] = {
+        "views": len(header.cameras),
+        "points": int(header.settings["grid"]) ** 2,
+        "steps": int(header.settings["horizon"]) - 1,
+    }
+    for name, size in sizes.items():
+        if getattr(model, name) not in (size, getattr(default, name)):
+            raise UsageError(
+                f"{name} that the tracks do not have", got=getattr(model, name), allowed=f"{size}, as in {data.tracks}"
+            )
+    if model.view_weights == default.view_weights and sizes["views"] != default.views:
+        sizes["view_weights"] = ()
+    return TokenizerConfig.model_validate({**model.model_dump(), **sizes})
 
 
 def _only(dataset: Path, kind: str) -> str:

@@ -36,7 +36,11 @@ class Producer(Protocol):
     """Who makes a sidecar: a tracker or an encoder."""
 
     name: str
-    version: str
+
+    @property
+    def version(self) -> str:
+        """What changes with its weights or its code."""
+        ...
 
     @property
     def settings(self) -> Mapping[str, Setting]:

@@ -79,6 +79,7 @@ class Foresight:
         framings: Sequence[Framing],
         instruction: str,
         *,
+        goals: Sequence[Image] = (),
         samples: int = 1,
         temperature: float = 1.0,
         seed: int = 0,
@@ -89,14 +90,16 @@ class Foresight:
         Args:
             images: One a camera of the bundle, in its order, any size.
             framings: Where each image's square frame lies.
-            instruction: What is asked for.
+            instruction: What is asked for; may be empty where the models are shown a goal image alone.
+            goals: Images to be reached, framed as ``images`` are; for models that are shown their goal.
             samples: Futures in all.
             temperature: Of the random ones, above 0.
             seed: Of the random ones.
             grid: Points along one side of the square; as in training by default.
 
         Raises:
-            UsageError: The images are not one a camera, the instruction is empty, or an option is out of range.
+            UsageError: The images are not one a camera, what says where to go is missing or is not what the models
+                were trained with, or an option is out of range.
         """
         if len(images) != self.views:
             raise UsageError(
@@ -105,9 +108,8 @@ class Foresight:
                 allowed=f"{self.views}, in the order {', '.join(self.info.cameras) or 'of training'}",
                 remedy="name the images one after the other",
             )
-        if not instruction.strip():
-            raise UsageError("the instruction is empty", remedy="say what should happen: --text 'open the drawer'")
-        features = self._features(images, framings, instruction)
+        self._check_goal(instruction, goals)
+        features = self._features(images, framings, instruction, goals)
         tokens, log_likelihood = self.model.sample(
             features, samples, torch_generator(seed, "predict"), temperature, expected_first=True
         )
@@ -126,9 +128,23 @@ class Foresight:
         ]
         return sorted(futures, key=lambda future: -future.log_likelihood)
 
+    def _check_goal(self, instruction: str, goals: Sequence[Image]) -> None:
+        kind = self.model.forward.config.goal
+        if kind != "image" and not instruction.strip():
+            raise UsageError("the instruction is empty", remedy="say what should happen: --text 'open the drawer'")
+        if kind == "text" and goals:
+            raise UsageError("these models are told their goal and cannot be shown it", remedy="leave out --goal-image")
+        if kind != "text" and len(goals) != self.views:
+            raise UsageError(
+                "these models are shown their goal",
+                got=f"{len(goals)} goal images",
+                allowed=f"{self.views}, one a camera",
+                remedy="name the images to be reached: --goal-image end.png",
+            )
+
     def knows(self, instruction: str) -> bool:
         """Whether the instruction was one of those of training, whatever its capitals, spaces and full stop."""
-        return _plain(instruction) in map(_plain, self.info.instructions)
+        return plain(instruction) in map(plain, self.info.instructions)
 
     def closest(self, instruction: str, count: int = 3) -> tuple[str, ...]:
         """The instructions of training that are closest to one in meaning, as the bundle's ears hear it."""
@@ -140,13 +156,21 @@ class Foresight:
         order = similarity.argsort(descending=True, stable=True)[:count].tolist()
         return tuple(known[i] for i in order)
 
-    def _features(self, images: Sequence[Image], framings: Sequence[Framing], instruction: str) -> Features:
-        squares = [framing.square(image) for image, framing in zip(images, framings)]
+    def _features(
+        self, images: Sequence[Image], framings: Sequence[Framing], instruction: str, goals: Sequence[Image]
+    ) -> Features:
+        goal = None
+        if goals:
+            framed = [Framing.of(image, framing.fit) for image, framing in zip(goals, framings)]
+            goal = self._seen(goals, framed)[None]
+        return Features(vision=self._seen(images, framings)[None], text=self.text.encode([instruction]), goal=goal)
+
+    def _seen(self, images: Sequence[Image], framings: Sequence[Framing]) -> Float[Tensor, "v p d"]:
         side_px = self.info.frame_size_px
+        squares = [framing.square(image) for image, framing in zip(images, framings)]
         seen = [square if side_px is None else resized(square, side_px) for square in squares]
         # Views of unequal size cannot be stacked, and a bundle that does not name its frame size leaves them so.
-        vision = torch.stack([self.vision.encode(torch.from_numpy(view)) for view in seen])
-        return Features(vision=vision[None], text=self.text.encode([instruction]))
+        return torch.stack([self.vision.encode(torch.from_numpy(view)) for view in seen])
 
 
 def _future(
@@ -165,5 +189,6 @@ def _future(
     )
 
 
-def _plain(sentence: str) -> str:
+def plain(sentence: str) -> str:
+    """A sentence without what does not change it: capitals, spaces, full stop."""
     return " ".join(sentence.casefold().strip(" .!").split())

@@ -46,8 +46,8 @@ class RolloutConfig(Config):
         copies: Environments stepped together in one process.
         films: Rollouts a task and method that are filmed.
         max_decisions: Step limit; the benchmark's own by default.
-        instructions: Pairs of a task and the sentence that policies are given there in place of the task's own (a
-            wrong one, a paraphrase).
+        instructions: Pairs of a task and a sentence that policies are given there in place of the task's own (a
+            wrong one, a paraphrase); of several sentences of a task, initial states take one each, in turn.
     """
 
     benchmark: str = "metaworld"
@@ -122,6 +122,7 @@ def _run(job: _Job) -> list[RolloutResult]:
     benchmark: Benchmark = BENCHMARKS[job.config.benchmark]()
     seeds = [initial_state_seeds(job.config, job.task)[i] for i in job.indices]
     env = benchmark.make(job.task, len(seeds))
+    told = [sentence for task, sentence in job.config.instructions if task == job.task]
     loader = Loader()
     results: list[RolloutResult] = []
     try:
@@ -137,7 +138,7 @@ def _run(job: _Job) -> list[RolloutResult]:
                 job.config.controller,
                 film=film,
                 max_decisions=job.config.max_decisions,
-                instruction=dict(job.config.instructions).get(job.task),
+                instructions=[told[i % len(told)] for i in job.indices] if told else None,
             )
             if film is not None and job.films is not None:
                 film.write(partial(_film_path, job.films, spec.label, job.task), success)
@@ -162,7 +163,7 @@ def rollout(
     *,
     film: Film | None = None,
     max_decisions: int | None = None,
-    instruction: str | None = None,
+    instructions: Sequence[str] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Acts until success or the step limit, in every copy of the environment.
 
@@ -173,7 +174,7 @@ def rollout(
         config: Replanning and ensembling.
         film: Records what is seen and foreseen.
         max_decisions: Step limit; the environment's own by default.
-        instruction: What the policy is told; the task's own sentence by default.
+        instructions: What the policy is told, one sentence an initial state; the task's own by default.
 
     Returns:
         Success (boolean) and the number of decisions, one an initial state.
@@ -189,8 +190,8 @@ def rollout(
             break
         # Seeing costs more than acting: images are rendered only for a new plan.
         observation = env.observe() if controller.due(active.tolist()) else None
-        if observation is not None and instruction is not None:
-            observation = replace(observation, instruction=(instruction,) * len(seeds))
+        if observation is not None and instructions is not None:
+            observation = replace(observation, instruction=tuple(instructions))
         actions = controller.act(observation, active=active.tolist())
         if film is not None and observation is not None:
             film.add(observation, controller.plan, active)

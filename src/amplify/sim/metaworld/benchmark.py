@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from amplify.sim.metaworld.config import MetaWorldConfig
 from amplify.sim.metaworld.env import MetaWorldEnv
-from amplify.sim.metaworld.tasks import INSTRUCTIONS, task_name
+from amplify.sim.metaworld.tasks import INSTRUCTIONS, paraphrases, task_name, wrong_instruction
 
 
 class MetaWorldBenchmark:
@@ -30,6 +30,22 @@ class MetaWorldBenchmark:
             UnknownNameError: There is no such task.
         """
         return INSTRUCTIONS[task_name(task)]
+
+    def paraphrases(self, task: str) -> Sequence[str]:
+        """Other sentences that ask for the same; none where nobody wrote them.
+
+        Raises:
+            UnknownNameError: There is no such task.
+        """
+        return paraphrases(task)
+
+    def wrong_instruction(self, task: str) -> str:
+        """A sentence that asks for something else, the opposite where there is one.
+
+        Raises:
+            UnknownNameError: There is no such task.
+        """
+        return wrong_instruction(task)
 
     def make(self, task: str, num_envs: int) -> MetaWorldEnv:
         """Copies of the task.

@@ -1,5 +1,9 @@
 """The fifty tasks, each with the sentence that asks for it."""
 
+import json
+from functools import lru_cache
+from importlib.resources import files
+
 from amplify.errors import UnknownNameError, pick
 
 INSTRUCTIONS: dict[str, str] = {
@@ -75,3 +79,28 @@ def task_name(task: str | int) -> str:
     short = text.removesuffix("-v3")
     pick(short, INSTRUCTIONS, kind="task")
     return short
+
+
+def paraphrases(task: str | int) -> tuple[str, ...]:
+    """Other sentences that ask for the same, six for each task of the studies and none for the rest.
+
+    Raises:
+        UnknownNameError: There is no such task.
+    """
+    return tuple(_wordings().get(task_name(task), {}).get("same", ()))
+
+
+def wrong_instruction(task: str | int) -> str:
+    """The sentence of another task: of the opposite one where there is one, otherwise of the next in the alphabet.
+
+    Raises:
+        UnknownNameError: There is no such task.
+    """
+    name, names = task_name(task), list(INSTRUCTIONS)
+    following = names[(names.index(name) + 1) % len(names)]
+    return _wordings().get(name, {}).get("wrong", INSTRUCTIONS[following])
+
+
+@lru_cache(maxsize=1)
+def _wordings() -> dict[str, dict]:
+    return json.loads(files("amplify.sim.metaworld").joinpath("paraphrases.json").read_text())
