@@ -20,8 +20,8 @@ class MotionModel:
         futures: 1 predicts the motion to expect, see `ForwardDynamics.foresee`. More predict the mean over so many
             random futures, which is what a squared error rewards.
         temperature: Of the random futures; above 0, 1 draws from the model itself.
-        decoding: How tokens become displacements, see `MotionTokenizer.decode`; by default "expectation-on-moving"
-            for one future and "expectation" for a mean of several.
+        decoding: How tokens become displacements, see `MotionTokenizer.decode`; by default as the
+            tokenizer is configured for one future, and "expectation" for a mean of several.
 
     Raises:
         UsageError: Fewer than one future, or a temperature that is not above 0.
@@ -39,7 +39,7 @@ class MotionModel:
         _check(futures, temperature)
         self.tokenizer, self.forward = tokenizer.eval(), forward.eval()
         self.futures, self.temperature = futures, temperature
-        self.decoding = decoding or ("expectation-on-moving" if futures == 1 else "expectation")
+        self.decoding = decoding or (tokenizer.config.decoding if futures == 1 else "expectation")
 
     @torch.no_grad()
     def predict(
