@@ -178,6 +178,13 @@ def test_behaviour_cloning_needs_no_tracks(tmp_path):
     assert figures["steps_per_second"] > 0
 
 
+@pytest.mark.parametrize("changes", [{"points": 9}, {"steps": 4}, {"views": 2}])
+def test_a_tokenizer_of_other_sizes_than_the_tracks(tmp_path, changes):
+    videos = data(moving.write(tmp_path / "videos", actions=False, episodes=1))
+    with pytest.raises(DataError, match=r"other sizes(.|\n)*1 views, 5 steps, 4 points"):
+        recipes.train_tokenizer(tmp_path / "run", data=videos, model=TOKENIZER.model_copy(update=changes), train=LOOP)
+
+
 def test_action_free_video_cannot_teach_actions(tmp_path):
     videos = moving.write(tmp_path / "videos", actions=False)
     with pytest.raises(DataError, match="action-free"):

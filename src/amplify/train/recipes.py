@@ -20,7 +20,7 @@ from amplify.config import Config
 from amplify.data.dataset import Dataset
 from amplify.data.windows import WindowSet
 from amplify.encoders.vision import PatchNetwork
-from amplify.errors import BundleError
+from amplify.errors import BundleError, DataError
 from amplify.forward.dynamics import ForwardConfig, ForwardDynamics
 from amplify.inverse.config import InverseConfig
 from amplify.inverse.dynamics import InverseDynamics
@@ -49,6 +49,7 @@ from amplify.train.training_data import (
     statistics_features,
     statistics_tracks,
 )
+from amplify.types import TrackWindow
 
 BUNDLE = "bundle"
 
@@ -94,8 +95,10 @@ def train_tokenizer(run: Path, *, data: TrainingData, model: TokenizerConfig, tr
     """Trains the motion tokenizer on tracks alone; its figures, with the codebook's usage on held-out windows."""
     windows = data.training_windows(tracks=True, features=False, actions=False)
     held_out = data.windows(tracks=True, features=False, actions=False, held_out=True)
+    tracks = statistics_tracks(windows)
+    _same_sizes(model, tracks)
     tokenizer = seeded(train.seed, "tokenizer", lambda: MotionTokenizer(model))
-    tokenizer.fit_statistics(statistics_tracks(windows))
+    tokenizer.fit_statistics(tracks)
     figures = fit(
         TokenizerStage(tokenizer, windows, held_out), train, run, identity=identity_of(data, model)
     ) | set_aside(windows)
@@ -105,6 +108,17 @@ def train_tokenizer(run: Path, *, data: TrainingData, model: TokenizerConfig, tr
     without_features = data.model_copy(update={"features": None})
     save_run(run, {"tokenizer": tokenizer}, learned_from(without_features), figures)
     return figures
+
+
+def _same_sizes(model: TokenizerConfig, tracks: TrackWindow) -> None:
+    _, views, frames, points, _ = tracks.points.shape
+    if (model.views, model.steps, model.points) != (views, frames - 1, points):
+        raise DataError(
+            "the tokenizer has other sizes than the tracks that it is to learn from",
+            got=f"{model.views} views, {model.steps} steps, {model.points} points",
+            allowed=f"{views} views, {frames - 1} steps, {points} points",
+            remedy="set views, steps and points of its configuration to those of the tracks",
+        )
 
 
 def train_forward(
