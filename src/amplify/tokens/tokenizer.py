@@ -264,13 +264,15 @@ class MotionTokenizer(nn.Module):
         return self.decode_codes(self.encode_codes(window), window.points[..., 0, :, :], mode=mode, camera=camera)
 
     def loss(
-        self, window: TrackWindow, *, generator: torch.Generator | None = None
+        self, window: TrackWindow, *, generator: torch.Generator | None = None, stabilised: bool = False
     ) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Cross-entropy over the local window and the auxiliary regression, on known steps.
 
         Args:
             window: A batch (b, v, t, n, 2).
             generator: Draws the points that count.
+            stabilised: Whether the caller has removed the camera's motion already, which need not be done at every
+                visit of a window.
 
         Returns:
             A scalar, and figures to log: ``cross_entropy``, ``regression`` and ``path`` (pixels), ``clipped_share``
@@ -278,7 +280,8 @@ class MotionTokenizer(nn.Module):
             `FSQ.usage`) where it is weighted.
         """
         config = self.config
-        window = self._stabilised(window)
+        if not stabilised:
+            window = self._stabilised(window)
         latents = self._latents(window)
         codes = self.quantiser(latents)
         targets = motion_targets(window, config, self.view_weights, generator)

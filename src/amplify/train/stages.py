@@ -16,6 +16,7 @@ from amplify.data.windows import WindowSet
 from amplify.forward.dynamics import ForwardDynamics
 from amplify.inverse.dynamics import InverseDynamics
 from amplify.jobs import progress
+from amplify.tokens import camera_motion
 from amplify.tokens.tokenizer import MotionTokenizer
 from amplify.types import MotionTokens, Sample
 
@@ -48,22 +49,37 @@ class TokenizerStage:
 
     def __init__(self, module: MotionTokenizer, windows: WindowSet, held_out: WindowSet | None = None):
         self.module, self.windows, self.held_out = module, windows, held_out
+        self._removes = module.config.camera_motion == "removed"
+        self._camera: dict[int, Tensor] = {}
 
     def batch(self, step: int, generator: np.random.Generator, size: int) -> Sample:
-        """Random windows of tracks."""
-        return random_batch(self.windows, generator, size)[1]
+        """Random windows of tracks, without the camera's motion where the tokenizer takes it out."""
+        chosen, batch = random_batch(self.windows, generator, size)
+        return self._stabilised(chosen, batch) if self._removes else batch
+
+    def _stabilised(self, chosen: np.ndarray, batch: Sample) -> Sample:
+        """The batch with the camera's motion removed, which is estimated once a window: it costs as much as a step."""
+        assert batch.tracks is not None
+        new = [i for i, number in enumerate(chosen.tolist()) if number not in self._camera]
+        if new:
+            found = camera_motion.estimate(batch.tracks.map(lambda x: x[new]))
+            self._camera.update(zip(chosen[new].tolist(), found))
+        motion = torch.stack([self._camera[number] for number in chosen.tolist()])
+        return replace(batch, tracks=camera_motion.remove(batch.tracks, motion))
 
     def loss(self, batch: Sample, *, generator: torch.Generator) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Cross-entropy of local-window classes (and its companions)."""
         assert batch.tracks is not None
-        return self.module.loss(batch.tracks, generator=generator)
+        return self.module.loss(batch.tracks, generator=generator, stabilised=self._removes)
 
     def validate(self) -> dict[str, float]:
         """The same loss on held-out videos."""
         rows = []
         for chosen in spread(self.held_out, VALIDATION_WINDOWS) if self.held_out else []:
             generator = rng.torch_generator(0, self.name, "validate", int(chosen[0]))
-            loss, logs = self.loss(self.held_out.batch(chosen), generator=generator)  # type: ignore[union-attr]
+            tracks = self.held_out.batch(chosen).tracks  # type: ignore[union-attr]
+            assert tracks is not None
+            loss, logs = self.module.loss(tracks, generator=generator)
             rows.append({"loss": loss, **logs})
         return mean_logs(rows)
 

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+import torch
+
+from amplify import rng
+from amplify.data.windows import Source, WindowSet
+from amplify.tokens import MotionTokenizer, TokenizerConfig, camera_motion
+from amplify.train.stages import TokenizerStage
+from train import moving
+
+
+@pytest.fixture
+def windows(tmp_path):
+    root = moving.write(tmp_path / "videos", actions=False)
+    return WindowSet([Source(path=root)], tracks=moving.TRACKS, features=None, actions=False, horizon=moving.HORIZON)
+
+
+def tokenizer(**changes):
+    torch.manual_seed(0)
+    sizes = {"views": 1, "points": 4, "steps": 5, "width": 16, "heads": 2, "decoder_hidden": 16}
+    return MotionTokenizer(TokenizerConfig(**{**sizes, **changes}))
+
+
+def test_the_cameras_motion_is_estimated_once_a_window(windows, monkeypatch):
+    """Training on windows that were stabilised before is training as the tokenizer does it itself."""
+    # The toy has four points, which determine a homography: all of its motion is the camera's.
+    monkeypatch.setattr(camera_motion, "FEWEST_POINTS", 4)
+    model = tokenizer(camera_motion="removed")
+    stage = TokenizerStage(model, windows)
+    estimated = []
+    estimate = camera_motion.estimate
+
+    def counted(window):
+        estimated.append(len(window.points))
+        return estimate(window)
+
+    monkeypatch.setattr(camera_motion, "estimate", counted)
+    losses = []
+    for _ in range(2):
+        batch = stage.batch(0, rng.numpy_generator(0, "batch"), 8)
+        losses.append(stage.loss(batch, generator=torch.Generator())[0])
+    assert len(estimated) == 1, "the second visit needs no estimate"
+    raw = windows.batch(rng.numpy_generator(0, "batch").integers(len(windows), size=8))
+    expected = model.loss(raw.tracks, generator=torch.Generator())[0]
+    torch.testing.assert_close(losses[0], expected)
+    torch.testing.assert_close(losses[1], expected)
+    assert not torch.allclose(batch.tracks.points, raw.tracks.points, atol=1e-3)
+
+
+def test_a_camera_that_is_kept_costs_nothing(windows):
+    stage = TokenizerStage(tokenizer(), windows)
+    batch = stage.batch(0, rng.numpy_generator(0, "batch"), 8)
+    chosen = rng.numpy_generator(0, "batch").integers(len(windows), size=8)
+    torch.testing.assert_close(batch.tracks.points, windows.batch(np.asarray(chosen)).tracks.points)
