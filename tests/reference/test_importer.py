@@ -104,6 +104,15 @@ def test_every_head_is_imported(tmp_path, head):
     assert {"": 0.1, "_diffusion": 20, "_flow": 10}[head] in (config.std, config.diffusion_steps, config.sampling_steps)
 
 
+def test_a_flow_head_with_two_different_copies_is_refused(tmp_path):
+    content = load_checkpoint(FOLDER / "stage_inverse_dynamics_flow.pt")
+    name = "head.policy.solver.velocity_model.model.proj_in.bias"
+    content["model"][name] = content["model"][name] + 1
+    torch.save(content, tmp_path / "flow.pt")
+    with pytest.raises(BundleError, match=f"copies differ: {name}"):
+        import_reference([tmp_path / "flow.pt", FOLDER / STAGES[0]], tmp_path / "bundle")
+
+
 def test_fewer_stages_make_a_smaller_bundle(tmp_path):
     import_reference([FOLDER / STAGES[1]], tmp_path / "forward")
     alone = load_bundle(tmp_path / "forward").models

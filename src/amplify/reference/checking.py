@@ -1,8 +1,10 @@
 """What a part lacks: settings read with errors that name them, tensors compared with what the settings ask for."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
+
+import pydantic
 
 from amplify.errors import BundleError
 from amplify.reference.blocks import Shapes
@@ -39,6 +41,23 @@ def setting(part: Part, path: str, kind: type[T] | tuple[type[T], ...]) -> T:
             remedy="the file is of another version of the reference implementation, or partial",
         )
     return value
+
+
+def configured(part: Part, make: Callable[..., T], **settings: Any) -> T:
+    """A configuration of ours, made of a part's settings.
+
+    Raises:
+        BundleError: They do not fit together.
+    """
+    try:
+        return make(**settings)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BundleError(
+            f"the configuration of the {part.kind} in {part.source} cannot be used",
+            got=f"{where}: {first['msg']}" if where else first["msg"],
+        ) from None
 
 
 def refuse(part: Part, conditions: Mapping[str, bool]) -> None:

@@ -60,6 +60,12 @@ def flow_shapes(config: InverseConfig, *, action_width: int, found: Weights) -> 
     return {f"{place}{name}": shape for place in places for name, shape in own.items()}
 
 
+def copies_that_differ(weights: Weights) -> list[str]:
+    """Names of the flow network's tensors whose second copy is another: it would not be clear which one acted."""
+    pairs = ((name, weights.get(_NET + name.removeprefix(_COPY))) for name in weights if name.startswith(_COPY))
+    return [name for name, own in pairs if own is not None and not torch.equal(own, weights[name])]
+
+
 def _net_shapes(layers: int, width: int, action: int) -> Shapes:
     level = "timestep_encoder.timestep_embedder."
     shapes = linear_shapes(f"{level}linear_1", width, LEVEL_CHANNELS) | linear_shapes(f"{level}linear_2", width, width)

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import pydantic
 from torch import Tensor
 
 from amplify.errors import BundleError
 from amplify.forward import ForwardConfig
 from amplify.reference.blocks import Shapes, Weights, encoder_blocks, encoder_shapes
-from amplify.reference.checking import refuse, setting
+from amplify.reference.checking import configured, refuse, setting
 from amplify.reference.reading import Part
 from amplify.reference.tokenizer import levels_of, quantiser_shapes
 from amplify.tokens import TokenizerConfig
@@ -60,19 +59,16 @@ def forward_settings(
         patches, rest = divmod(rows - tokens - text, views)
         if rest or patches < 1:  # the table of positions is damaged
             patches = _patches_of(part)
-    try:
-        config = ForwardConfig(
-            width=width,
-            layers=setting(part, f"{inner}.transformer.n_layer", int),
-            heads=setting(part, f"{inner}.transformer.n_head", int),
-            dropout=setting(part, f"{inner}.transformer.dropout", (float, int)),
-            feature_norm="none",
-            classes=classes,
-        )
-    except pydantic.ValidationError as error:
-        raise BundleError(
-            f"the configuration of the {part.kind} in {part.source} cannot be used", got=error.errors()[0]["msg"]
-        ) from None
+    config = configured(
+        part,
+        ForwardConfig,
+        width=width,
+        layers=setting(part, f"{inner}.transformer.n_layer", int),
+        heads=setting(part, f"{inner}.transformer.n_head", int),
+        dropout=setting(part, f"{inner}.transformer.dropout", (float, int)),
+        feature_norm="none",
+        classes=classes,
+    )
     return config, {
         "levels": levels,
         "tokens": tokens,

@@ -17,7 +17,8 @@ from amplify.inverse import InverseDynamics
 from amplify.policy.bundle import save_bundle
 from amplify.policy.info import BundleInfo, EncoderInfo
 from amplify.reference.blocks import Shapes, Weights
-from amplify.reference.checking import problems, require_whole, setting
+from amplify.reference.checking import problems, refuse, require_whole, setting
+from amplify.reference.denoisers import copies_that_differ
 from amplify.reference.encoders import convert_encoder, encoder_shapes, text_network, vision_network
 from amplify.reference.forward import convert_forward, forward_settings, forward_shapes
 from amplify.reference.inverse import Codes, convert_inverse, inverse_settings, inverse_shapes
@@ -134,6 +135,8 @@ def _forward(part: Part, tokenizer: Converted[MotionTokenizer] | None, wrong: li
 
 def _inverse(part: Part, codes: Codes, wrong: list[str]) -> Converted[InverseDynamics]:
     config, sizes = inverse_settings(part, codes)
+    differing = copies_that_differ(part.weights)
+    refuse(part, {f"tensors whose copies differ: {', '.join(differing[:3])}": bool(differing)})
     return _filled(
         part,
         InverseDynamics(config, **sizes),

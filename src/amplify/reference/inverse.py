@@ -8,14 +8,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import pydantic
 import torch
 from torch import Tensor
 
 from amplify.errors import BundleError, pick
 from amplify.inverse import InverseConfig
 from amplify.reference.blocks import Shapes, Weights, decoder_blocks, decoder_shapes, linear_shapes
-from amplify.reference.checking import refuse, setting
+from amplify.reference.checking import configured, refuse, setting
 from amplify.reference.denoisers import NOISE, convert_diffusion, convert_flow, diffusion_shapes, flow_shapes
 from amplify.reference.reading import Part
 
@@ -57,25 +56,22 @@ def inverse_settings(part: Part, codes: Codes) -> tuple[InverseConfig, dict[str,
         {f"a model that {text}": setting(part, key, bool) != wanted for key, wanted, text in _CONDITIONS},
     )
     kind = setting(part, "type", str)
-    try:
-        config = InverseConfig(
-            width=codes.width,
-            layers=setting(part, "num_layers", int),
-            heads=setting(part, "num_heads", int),
-            dropout=setting(part, "attn_pdrop", (float, int)),
-            action_horizon=_horizon(part, codes),
-            discount=setting(part, "action_loss_discount", (float, int)),
-            view_fusion="concat",
-            feature_norm="none",
-            key_positions=False,
-            context_norm=False,
-            motion="codes",
-            **pick(kind, _HEADS, kind=f"head of the inverse model in {part.source}")(part),
-        )
-    except pydantic.ValidationError as error:
-        raise BundleError(
-            f"the configuration of the {part.kind} in {part.source} cannot be used", got=error.errors()[0]["msg"]
-        ) from None
+    config = configured(
+        part,
+        InverseConfig,
+        width=codes.width,
+        layers=setting(part, "num_layers", int),
+        heads=setting(part, "num_heads", int),
+        dropout=setting(part, "attn_pdrop", (float, int)),
+        action_horizon=_horizon(part, codes),
+        discount=setting(part, "action_loss_discount", (float, int)),
+        view_fusion="concat",
+        feature_norm="none",
+        key_positions=False,
+        context_norm=False,
+        motion="codes",
+        **pick(kind, _HEADS, kind=f"head of the inverse model in {part.source}")(part),
+    )
     return config, {
         "code_width": len(codes.levels),
         "tokens": codes.tokens,

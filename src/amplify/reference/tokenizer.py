@@ -8,14 +8,13 @@ pixels in units of ``velocity_scale_px``.
 
 import math
 
-import pydantic
 import torch
 from torch import Tensor
 
 from amplify.coords import EVALUATION_SIZE_PX
 from amplify.errors import BundleError
 from amplify.reference.blocks import Shapes, Weights, decoder_blocks, decoder_shapes, encoder_blocks, encoder_shapes
-from amplify.reference.checking import refuse, setting
+from amplify.reference.checking import configured, refuse, setting
 from amplify.reference.reading import Part
 from amplify.tokens import TokenizerConfig
 from amplify.tracks.queries import column_order
@@ -82,28 +81,25 @@ def tokenizer_config(part: Part) -> TokenizerConfig:
         },
     )
     layers = setting(part, "num_layers", int)
-    try:
-        return TokenizerConfig.reference(
-            views=len(cameras),
-            points=setting(part, "num_tracks", int),
-            steps=setting(part, "track_pred_horizon", int) - 1,
-            tokens_per="view" if setting(part, "per_view", bool) else "joint",
-            width=setting(part, "hidden_dim", int),
-            heads=setting(part, "num_heads", int),
-            encoder_layers=layers,
-            decoder_layers=layers // 2,
-            decoder_hidden=setting(part, "decoder_mlp_hidden_dim", int),
-            levels=levels_of(setting(part, "codebook_size", int), part),
-            window=window[0],
-            frame_px=frame[0],
-            encoder_mask=_MASKS[causal],  # type: ignore[arg-type]
-            dropout=setting(part, "attn_pdrop", (float, int)),
-            view_weights=tuple(float(setting(part, f"loss.loss_weights.{view}", (float, int))) for view in cameras),
-        )
-    except pydantic.ValidationError as error:
-        raise BundleError(
-            f"the configuration of the {part.kind} in {part.source} cannot be used", got=error.errors()[0]["msg"]
-        ) from None
+    return configured(
+        part,
+        TokenizerConfig.reference,
+        views=len(cameras),
+        points=setting(part, "num_tracks", int),
+        steps=setting(part, "track_pred_horizon", int) - 1,
+        tokens_per="view" if setting(part, "per_view", bool) else "joint",
+        width=setting(part, "hidden_dim", int),
+        heads=setting(part, "num_heads", int),
+        encoder_layers=layers,
+        decoder_layers=layers // 2,
+        decoder_hidden=setting(part, "decoder_mlp_hidden_dim", int),
+        levels=levels_of(setting(part, "codebook_size", int), part),
+        window=window[0],
+        frame_px=frame[0],
+        encoder_mask=_MASKS[causal],  # type: ignore[arg-type]
+        dropout=setting(part, "attn_pdrop", (float, int)),
+        view_weights=tuple(float(setting(part, f"loss.loss_weights.{view}", (float, int))) for view in cameras),
+    )
 
 
 def tokenizer_shapes(config: TokenizerConfig) -> Shapes:
