@@ -42,6 +42,7 @@ def test_tracking_is_timed(capsys):
         ["bench", "act", "--against", "nothing"],
         ["bench", "act", "--config", "tiny", "--rounds", "0"],
         ["bench", "act", "--config", "tiny", "--device", "meta"],
+        ["bench", "act", "--config", "tiny", "--trained", "x"],
         ["bench", "predict", "--threads", "-1"],
     ],
 )

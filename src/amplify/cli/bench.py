@@ -8,7 +8,7 @@ import tyro
 
 from amplify.bench.settings import Against, BenchSettings, Preset
 from amplify.data.dataset import Dataset
-from amplify.errors import DataError, pick
+from amplify.errors import DataError, UsageError, pick
 from amplify.jobs import one_thread, progress
 from amplify.metrics.benchmark import OcclusionSums, occlusion_sums
 from amplify.metrics.tracks import TrackSums, no_motion, track_sums
@@ -16,6 +16,9 @@ from amplify.sim.ground_truth import GroundTruthTracker
 from amplify.tracks import TRACKERS
 from amplify.tracks.queries import uniform_grid
 from amplify.types import Clip
+
+PLANS = 200
+"""Plans of a trained model whose drafts are judged."""
 
 
 def tracker(
@@ -77,6 +80,8 @@ def act(
     config: Preset = "paper",
     against: Against | None = None,
     head: Literal["gaussian", "l1", "diffusion", "flow"] = "gaussian",
+    trained: Path | None = None,
+    videos: Path | None = None,
     rounds: int = 5,
     threads: int = 1,
     device: str = "cpu",
@@ -85,20 +90,33 @@ def act(
     """Times one control step, from images to actions, with random weights and batch 1.
 
     Every part is a median in milliseconds and, with --against, the ratio to the plain formulation's median, both
-    measured in turns in this run. "draft_all" is a step whose draft of the motion is right in every token.
+    measured in turns in this run. "draft_all" is a step whose draft of the motion is right in every token; how much of
+    a draft is right in use is "acceptance", measured with a trained model on held-out videos.
 
     Args:
         config: Sizes of the models.
         against: "reference-style" times what the reference implementation computes, too.
         head: Action head.
+        trained: A bundle with forward dynamics, or the run that wrote it; needs --videos.
+        videos: A dataset that it was not trained on, with image features; needs --trained.
         rounds: Times each part.
         threads: CPU threads.
         device: "cpu" or "cuda".
         seed: Of weights and inputs.
     """
+    from amplify.bench.acceptance import acceptance
     from amplify.bench.control import bench_act
+    from amplify.policy.bundle import load_bundle
+    from amplify.train.recipes import bundle_of
 
-    return bench_act(_settings(config, against, rounds, threads, device, seed), head=head)
+    if (trained is None) != (videos is None):
+        raise UsageError("--trained and --videos belong together", remedy="give both or neither")
+    settings = _settings(config, against, rounds, threads, device, seed)
+    measured: dict[str, Any] = {}
+    if trained is not None and videos is not None:
+        model = load_bundle(bundle_of(trained))
+        measured["acceptance"] = acceptance(model, videos, plans=PLANS, settings=settings)
+    return bench_act(settings, head=head) | measured
 
 
 def predict(
