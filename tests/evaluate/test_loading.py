@@ -28,15 +28,28 @@ def path(tmp_path):
 
 
 def test_atm_is_built_from_its_two_models(path):
-    policy = POLICIES["atm"](load_bundle(path), FakeVision(), FakeText())
+    policy = POLICIES["atm"](load_bundle(path), FakeVision(), FakeText(), "float32")
     assert isinstance(policy, AtmPolicy)
     features = Features(vision=torch.randn(2, 1, 4, 6), text=torch.randn(2, 1, 5))
     assert policy.plan_from_features(features, torch.zeros(2, 3)).actions.actions.shape == (2, 16, 2)
 
 
+def test_weights_of_fewer_bits_act_nearly_alike(path):
+    bundle, features = load_bundle(path), Features(vision=torch.randn(2, 1, 4, 6), text=torch.randn(2, 1, 5))
+    plans = {
+        precision: POLICIES["atm"](bundle, FakeVision(), FakeText(), precision)
+        .plan_from_features(features, torch.zeros(2, 3))
+        .actions.actions
+        for precision in ("float32", "bfloat16", "int8")
+    }
+    for fewer in ("bfloat16", "int8"):
+        difference = (plans[fewer] - plans["float32"]).abs().max()
+        assert 0 < difference < 0.1
+
+
 def test_a_bundle_without_the_models_of_a_kind_is_refused(path):
     with pytest.raises(BundleError, match="holds no behaviour_cloning model"):
-        POLICIES["behaviour-cloning"](load_bundle(path), FakeVision(), FakeText())
+        POLICIES["behaviour-cloning"](load_bundle(path), FakeVision(), FakeText(), "float32")
 
 
 def test_encoders_are_made_from_what_the_bundle_says(tmp_path):

@@ -17,6 +17,7 @@ def policy(
     seed: int = 0,
     kind: str | None = None,
     instructions: Literal["own", "paraphrases"] = "own",
+    precision: Literal["float32", "bfloat16", "int8"] = "float32",
     controller: ControllerConfig = ControllerConfig(),
     films: Path | None = None,
     workers: int | None = None,
@@ -29,9 +30,10 @@ def policy(
         tasks: Task names.
         rollouts: Initial states a task.
         seed: Of the initial states; recordings never share them.
-        kind: "amplify" or "behaviour-cloning"; by default what the bundle holds.
+        kind: "amplify", "behaviour-cloning" or "atm"; by default what the bundle holds.
         instructions: "own" asks with each task's own sentence; "paraphrases" does so as well, and from the same initial
             states with sentences that nobody trained on, and with the sentence of another task.
+        precision: Of the weights while acting; fewer bits are faster where the processor reads weights slowly.
         controller: Replanning and ensembling.
         films: Folder for an mp4 of the first rollout of each task, with the foreseen motion drawn on it.
         workers: Processes; all cores by default.
@@ -55,7 +57,7 @@ def policy(
         controller=controller,
         films=0 if films is None else 1,
     )
-    spec = PolicySpec(label=kind, bundle=folder, kind=kind)
+    spec = PolicySpec(label=kind, bundle=folder, kind=kind, precision=precision)
     if instructions == "paraphrases":
         return {"bundle": str(folder), "seed": seed, **evaluate_wordings(spec, config, workers=workers, films=films)}
     results = evaluate_policies([spec], config, workers=workers, films=films)

@@ -14,6 +14,7 @@ from amplify.errors import BundleError, pick
 from amplify.evaluate.film import Film
 from amplify.forward.dynamics import ForwardDynamics
 from amplify.inverse.dynamics import InverseDynamics
+from amplify.nn.precision import converted
 from amplify.policy.amplify import AmplifyPolicy, BehaviourCloningPolicy
 from amplify.policy.atm import AtmPolicy
 from amplify.policy.bundle import Bundle, load_bundle
@@ -23,7 +24,7 @@ from amplify.tokens.tokenizer import MotionTokenizer
 from amplify.tracks.queries import uniform_grid
 
 
-def _amplify(bundle: Bundle, vision: VisionEncoder, text: TextEncoder) -> Policy:
+def _amplify(bundle: Bundle, vision: VisionEncoder, text: TextEncoder, precision: str) -> Policy:
     own = bundle.models.get("inverse_vision_encoder")
     return AmplifyPolicy(
         forward=bundle.module("forward", ForwardDynamics),
@@ -32,23 +33,25 @@ def _amplify(bundle: Bundle, vision: VisionEncoder, text: TextEncoder) -> Policy
         vision=vision,
         text=text,
         inverse_vision=PatchEncoder(network=own) if isinstance(own, PatchNetwork) else None,
+        precision=precision,
     )
 
 
-def _behaviour_cloning(bundle: Bundle, vision: VisionEncoder, text: TextEncoder) -> Policy:
-    return BehaviourCloningPolicy(model=bundle.module("behaviour_cloning", BehaviourCloning), vision=vision, text=text)
+def _behaviour_cloning(bundle: Bundle, vision: VisionEncoder, text: TextEncoder, precision: str) -> Policy:
+    model = bundle.module("behaviour_cloning", BehaviourCloning)
+    return BehaviourCloningPolicy(model=converted(model, precision), vision=vision, text=text)
 
 
-def _atm(bundle: Bundle, vision: VisionEncoder, text: TextEncoder) -> Policy:
+def _atm(bundle: Bundle, vision: VisionEncoder, text: TextEncoder, precision: str) -> Policy:
     return AtmPolicy(
-        predictor=bundle.module("track_transformer", TrackTransformer),
-        model=bundle.module("track_policy", TrackGuidedPolicy),
+        predictor=converted(bundle.module("track_transformer", TrackTransformer), precision),
+        model=converted(bundle.module("track_policy", TrackGuidedPolicy), precision),
         vision=vision,
         text=text,
     )
 
 
-POLICIES: dict[str, Callable[[Bundle, VisionEncoder, TextEncoder], Policy]] = {
+POLICIES: dict[str, Callable[[Bundle, VisionEncoder, TextEncoder, str], Policy]] = {
     "amplify": _amplify,
     "behaviour-cloning": _behaviour_cloning,
     "atm": _atm,
@@ -74,15 +77,21 @@ class Loader:
             self._bundles[path] = load_bundle(path)
         return self._bundles[path]
 
-    def policy(self, path: Path, kind: str) -> Policy:
+    def policy(self, path: Path, kind: str, *, precision: str = "float32") -> Policy:
         """The policy of a kind that a bundle holds.
+
+        Args:
+            path: The bundle's folder.
+            kind: One of `POLICIES`.
+            precision: Of its weights, one of `amplify.nn.precision.PRECISIONS`.
 
         Raises:
             BundleError: The bundle does not say which encoders it was trained with.
-            UnknownNameError: There is no such kind, or no such encoder.
+            UnknownNameError: There is no such kind, encoder or precision.
         """
+        make = pick(kind, POLICIES, kind="policy")
         vision, text = self.encoders(path)
-        return pick(kind, POLICIES, kind="policy")(self.bundle(path), vision, text)
+        return make(self.bundle(path), vision, text, precision)
 
     def encoders(self, path: Path) -> tuple[VisionEncoder, TextEncoder]:
         """The eyes and ears that a bundle's models were trained with: its own where it holds them, else published ones.

@@ -26,12 +26,14 @@ class PolicySpec(Config):
         bundle: The bundle's folder.
         kind: Which of the bundle's policies: "amplify" or "behaviour-cloning".
         variant: Distinguishes training seeds of one method.
+        precision: Of the weights while acting: "float32", "bfloat16" or "int8".
     """
 
     label: str
     bundle: Path
     kind: str = "amplify"
     variant: int = 0
+    precision: str = "float32"
 
 
 class RolloutConfig(Config):
@@ -127,7 +129,7 @@ def _run(job: _Job) -> list[RolloutResult]:
     results: list[RolloutResult] = []
     try:
         for spec in job.policies:
-            policy = loader.policy(spec.bundle, spec.kind)
+            policy = loader.policy(spec.bundle, spec.kind, precision=spec.precision)
             film = None
             if job.films is not None and spec.variant == 0 and job.indices[0] < job.config.films:
                 film = loader.film(spec.bundle, copies=job.config.films)
