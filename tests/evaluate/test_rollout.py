@@ -90,7 +90,7 @@ def test_several_sentences_of_a_task_are_taken_in_turn(monkeypatch, tmp_path):
             return Walk(copies, max_steps=1)
 
     class Anyone:
-        def policy(self, path, kind):
+        def policy(self, path, kind, precision):
             policy = Listener(0.5)
             plan = policy.plan
 
