@@ -15,8 +15,8 @@ def last_line(capsys):
     ("command", "names"),
     [
         (["act"], ["act_fp32_no_draft", "act_fp32_draft_all", "act_best", "gaussian_head"]),
-        (["act", "--head", "flow"], ["flow_head"]),
-        (["act", "--head", "diffusion"], ["diffusion_head"]),
+        (["act", "--head", "flow", "--head-training", "2"], ["flow_head"]),
+        (["act", "--head", "diffusion", "--head-training", "0"], ["diffusion_head"]),
         (["predict"], ["predict_fp32", "predict_fp32_draft_all"]),
         (["train", "--batch", "2"], ["tokenizer_step", "forward_step", "inverse_predicted_step"]),
     ],
@@ -27,6 +27,7 @@ def test_every_part_has_a_median_and_a_ratio(command, names, capsys):
     for name in names:
         assert report[name]["median_ms"] > 0
         assert report[name]["ratio"] > 0
+    assert ("sampling_error" in report.get("agreement", {})) == ("flow" in command)
 
 
 def test_tracking_is_timed(capsys):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from amplify.bench import reference_style
+from amplify.bench.heads import sampling_error
 from amplify.bench.models import BenchInputs, BenchModels, BenchSizes
 from amplify.bench.reference_style import PlainDecoder
 from amplify.bench.settings import BenchSettings
@@ -153,16 +154,17 @@ def plain_sampling(inverse: InverseDynamics) -> InverseDynamics:
     return plain.to(next(inverse.parameters()).device).eval()
 
 
-def bench_act(settings: BenchSettings, *, head: str) -> dict[str, Any]:
+def bench_act(settings: BenchSettings, *, head: str, head_training: int = 0) -> dict[str, Any]:
     """Times of one control step, batch 1.
 
     ``act_<precision>_no_draft`` foresees every token; ``act_<precision>_draft_all`` verifies a draft that is right;
     ``act_<precision>_compiled``, on a GPU, is the first as CUDA graphs; ``act_best`` is the fastest of them.
-    ``<head>_head`` is the head alone. What precision costs is in ``agreement``.
+    ``<head>_head`` is the head alone. What precision, and few sampling steps, cost is in ``agreement``.
 
     Args:
         settings: What is timed.
         head: Action head.
+        head_training: Steps for which a small head is trained to see what few sampling steps cost; 0 leaves it out.
     """
     device = settings.prepare()
     models = BenchModels.build(BenchSizes.named(settings.preset, head=head), seed=settings.seed, device=device)
@@ -188,6 +190,10 @@ def bench_act(settings: BenchSettings, *, head: str) -> dict[str, Any]:
     parts += _head_parts(exact, plain)
     timed: dict[str, Any] = measure(parts, rounds=settings.rounds, device=device, label="act")
     best = fastest(timed, names)
+    if head_training and head in REFERENCE_STEPS:
+        agreement["sampling_error"] = sampling_error(
+            models.inverse.config, REFERENCE_STEPS[head], seed=settings.seed, steps=head_training
+        )
     return {
         **timed,
         "act_best": {**timed[best], "mode": best.removeprefix("act_")},

@@ -80,6 +80,7 @@ def act(
     config: Preset = "paper",
     against: Against | None = None,
     head: Literal["gaussian", "l1", "diffusion", "flow"] = "gaussian",
+    head_training: int = 1500,
     trained: Path | None = None,
     videos: Path | None = None,
     rounds: int = 5,
@@ -97,6 +98,8 @@ def act(
         config: Sizes of the models.
         against: "reference-style" times what the reference implementation computes, too.
         head: Action head.
+        head_training: Steps for which a small flow or diffusion head is trained to see what few sampling steps cost in
+            action error; 0 leaves it out.
         trained: A bundle with forward dynamics, or the run that wrote it; needs --videos.
         videos: A dataset that it was not trained on, with image features; needs --trained.
         rounds: Times each part.
@@ -116,7 +119,7 @@ def act(
     if trained is not None and videos is not None:
         model = load_bundle(bundle_of(trained))
         measured["acceptance"] = acceptance(model, videos, plans=PLANS, settings=settings)
-    return bench_act(settings, head=head) | measured
+    return bench_act(settings, head=head, head_training=head_training) | measured
 
 
 def predict(
