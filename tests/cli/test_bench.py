@@ -15,7 +15,6 @@ def last_line(capsys):
     ("command", "names"),
     [
         (["act"], ["act_fp32_no_draft", "act_fp32_draft_all", "act_best", "gaussian_head"]),
-        (["act", "--head", "flow", "--head-training", "2"], ["flow_head"]),
         (["act", "--head", "diffusion", "--head-training", "0"], ["diffusion_head"]),
         (["predict"], ["predict_fp32", "predict_fp32_draft_all"]),
         (["train", "--batch", "2"], ["tokenizer_step", "forward_step", "inverse_predicted_step"]),
@@ -27,7 +26,16 @@ def test_every_part_has_a_median_and_a_ratio(command, names, capsys):
     for name in names:
         assert report[name]["median_ms"] > 0
         assert report[name]["ratio"] > 0
-    assert ("sampling_error" in report.get("agreement", {})) == ("flow" in command)
+
+
+def test_the_cost_of_few_sampling_steps_is_measured_unless_left_out(capsys):
+    quick = ["bench", "act", "--config", "tiny", "--rounds", "1", "--head", "flow", "--json"]
+    assert run([*quick, "--head-training", "2"]) == 0
+    report = last_line(capsys)
+    assert report["flow_head"]["ratio"] is None
+    assert report["agreement"]["sampling_error"]["few_steps"] > 0
+    assert run([*quick, "--head-training", "0"]) == 0
+    assert "sampling_error" not in last_line(capsys)["agreement"]
 
 
 def test_tracking_is_timed(capsys):
