@@ -175,4 +175,4 @@ def _optimizer(module: nn.Module, config: TrainConfig, rates: Mapping[str, float
             {"params": [p for p in of_group if p.ndim >= 2], "weight_decay": config.weight_decay, "multiple": multiple},
             {"params": [p for p in of_group if p.ndim < 2], "weight_decay": 0.0, "multiple": multiple},
         ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, foreach=True)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
