@@ -53,6 +53,7 @@ def test_tracking_is_timed(capsys):
         ["bench", "act", "--config", "tiny", "--device", "meta"],
         ["bench", "act", "--config", "tiny", "--trained", "x"],
         ["bench", "predict", "--threads", "-1"],
+        ["bench", "train", "--config", "tiny", "--batch", "0"],
     ],
 )
 def test_mistakes_are_bad_usage(arguments, capsys):

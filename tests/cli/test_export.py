@@ -23,3 +23,4 @@ def test_mistakes_get_one_clear_error(tmp_path, capsys):
     assert "no bundle" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     assert run(["export", "torch", str(tmp_path / "bundle")]) == 2
+    assert run(["export", "onnx", str(tmp_path / "bundle"), *out, "--batch", "0"]) == 2

@@ -21,6 +21,7 @@ from amplify.bench.reference_style import PlainDecoder, plain_dropout
 from amplify.bench.settings import BenchSettings
 from amplify.bench.timing import Part, measure
 from amplify.coords import EVALUATION_SIZE_PX, displacements_to_pixels
+from amplify.errors import UsageError
 from amplify.tokens import MotionTokenizer
 from amplify.tokens.weights import known_velocities
 from amplify.types import Features, MotionTokens
@@ -200,7 +201,14 @@ def bench_train(
         subset_points: Points a view in the tokenizer's loss.
         bfloat16: Multiply matrices in bfloat16 (autocast).
         head: Action head.
+
+    Raises:
+        UsageError: There are no windows, or fewer than no points.
     """
+    if batch < 1 or subset_points < 0:
+        raise UsageError(
+            "nothing to train on", got=f"batch {batch}, {subset_points} points", allowed="1, 2, …; 0 = all"
+        )
     device = settings.prepare()
     sizes = BenchSizes.named(settings.preset, head=head)
     inputs = BenchInputs.random(sizes, batch, seed=settings.seed, device=device)

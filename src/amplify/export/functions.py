@@ -8,7 +8,7 @@ from torch import Tensor
 
 from amplify import rng
 from amplify.encoders.vision import PatchNetwork
-from amplify.errors import BundleError
+from amplify.errors import BundleError, UsageError
 from amplify.export.graph import Exported, Tensors
 from amplify.export.stepping import first_cache, next_scores
 from amplify.forward import ForwardDynamics
@@ -31,9 +31,12 @@ class Functions:
 
     Raises:
         BundleError: The bundle holds neither forward nor inverse dynamics.
+        UsageError: Less than one window.
     """
 
     def __init__(self, bundle: Bundle, *, batch: int):
+        if batch < 1:
+            raise UsageError("a call needs a window", got=batch, allowed="1, 2, …")
         self.bundle, self.batch = bundle, batch
         if not bundle.models.keys() & {"forward", "inverse"}:
             raise BundleError(f"{bundle.path} holds nothing that foresees or acts", got=", ".join(bundle.models))
