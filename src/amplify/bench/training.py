@@ -78,7 +78,7 @@ class TrainingSteps:
         self.subset.load_state_dict(models.tokenizer.state_dict())
         self.subset.to(inputs.images.device)
         with torch.no_grad():
-            self.features = inputs.features(models.encoder.encode(inputs.images))
+            self.features = inputs.features(models.encoder.encode(inputs.images).clone())
             self.tokens = models.tokenizer.encode(inputs.tracks)
             self.foreseen = models.forward.generate(self.features)
 
