@@ -45,6 +45,20 @@ def test_without_the_goal_image_it_says_so():
         make_model(goal="both").logits(replace(features, goal=None), tokens)
 
 
+@pytest.mark.parametrize(
+    ("part", "other", "says"),
+    [("vision", (4, 1, 4, 24), "1 views"), ("vision", (4, 2, 1, 24), "1 patches"), ("vision", (4, 2, 4, 9), "9 chan"),
+     ("text", (4, 1, 9), "instructions")],
+)  # fmt: skip
+def test_features_of_other_cameras_and_encoders_are_refused(part, other, says):
+    features, tokens = make_batch()
+    features = replace(features, goal=None, **{part: torch.zeros(other)})
+    model = make_model()
+    for call in (lambda: model.generate(features), lambda: model.loss(features, tokens)):
+        with pytest.raises(DataError, match=says):
+            call()
+
+
 def test_words_have_places_and_fewer_of_them_fit():
     model, features, tokens = make_wordy()
     assert model.condition(features).shape[1] == 11

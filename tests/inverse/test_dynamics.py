@@ -4,7 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from amplify.errors import UnknownNameError, UsageError
+from amplify.errors import DataError, UnknownNameError, UsageError
 from amplify.inverse import InverseConfig, InverseDynamics
 from amplify.types import ActionChunk, Features
 
@@ -238,3 +238,28 @@ def test_discrete_dimensions_must_exist_and_leave_some_to_the_head():
     for discrete in ((5,), (0, 1)):
         with pytest.raises(UsageError, match="do not fit the actions"):
             make_model(discrete=discrete)
+
+
+@pytest.mark.parametrize("key_positions", [True, False])
+@pytest.mark.parametrize(
+    ("part", "says"), [("views", "1 views, 4 patches"), ("proprio", "1 dimensions"), ("codes", "14 tokens")]
+)
+def test_what_would_broadcast_is_refused(part, says, key_positions):
+    model, (features, proprio, codes, actions) = make_model(key_positions=key_positions), make_batch()
+    if part == "views":
+        features = replace(features, vision=features.vision[:, :1])
+    elif part == "proprio":
+        proprio = proprio[:, :1]
+    else:
+        codes = codes[:, :14]
+    for call in (lambda: model.act(features, proprio, codes), lambda: model.loss(features, proprio, codes, actions)):
+        with pytest.raises(DataError, match=says):
+            call()
+
+
+@pytest.mark.parametrize("of", [(slice(None), slice(1)), (slice(None), slice(None), slice(1))])
+def test_chunks_of_other_steps_or_dimensions_are_refused(of):
+    model, (*seen, actions) = make_model(), make_batch()
+    chunk = ActionChunk(actions=actions.actions[of], valid=actions.valid[of[:2]])
+    with pytest.raises(DataError, match="action chunks"):
+        model.loss(*seen, chunk)

@@ -1,5 +1,7 @@
+import pytest
 import torch
 
+from amplify.errors import DataError
 from amplify.inverse.scaler import Scaler
 
 
@@ -26,3 +28,13 @@ def test_round_trip_and_identity_before_fitting():
     scaler.fit(values[0])
     torch.testing.assert_close(scaler.unscale(scaler.scale(values)), values)
     assert set(scaler.state_dict()) == {"centre", "half_range"}
+
+
+@pytest.mark.parametrize("method", ["range", "standard"])
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_values_that_are_no_numbers_are_refused_and_change_nothing(method, wrong):
+    values, scaler = torch.rand(5, 3), Scaler(3)
+    values[2, 1] = wrong
+    with pytest.raises(DataError, match="dimension 1"):
+        scaler.fit(values, method)
+    assert torch.equal(scaler.scale(torch.ones(3)), torch.ones(3))

@@ -67,6 +67,20 @@ def test_without_proprioception_it_says_so(policy, observe):
         policy.plan(replace(observe("open"), proprio=None))
 
 
+def test_proprioception_that_is_no_number_reaches_no_robot(policy, observe):
+    observation = observe("open", "close")
+    observation.proprio[1, 0] = float("nan")
+    with pytest.raises(DataError, match="not finite"):
+        policy.plan(observation)
+
+
+def test_a_camera_too_many_is_refused(policy, observe):
+    observation = observe("open")
+    twice = replace(observation, images=observation.images.repeat(1, 2, 1, 1, 1), cameras=("front", "hand"))
+    with pytest.raises(DataError, match="2 views"):
+        policy.plan(twice)
+
+
 def token_by_token(models, parts, **changes):
     """A policy whose forward model foresees token by token, with strings that differ from image to image."""
     models["forward"].config = models["forward"].config.model_copy(update={"at_once": 0.0})

@@ -22,6 +22,8 @@ PRESETS = {
         ({"window_spacing": "log", "window_reach_px": 7.0}, "reach further"),
         ({"window_spacing": "log", "window": 3}, "five cells"),
         ({"views": 3, "view_weights": (0.9, 0.1)}, "2 view_weights for 3 views"),
+        ({"view_weights": (0.0, 0.0)}, "nor all zero"),
+        ({"view_weights": (2.0, -1.0)}, "must not be negative"),
         ({"widht": 32}, "widht"),
     ],
 )

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from amplify.errors import UnknownNameError, UsageError
+from amplify.errors import DataError, UnknownNameError, UsageError
 from amplify.tokens import MotionTokenizer, TokenizerConfig, camera_motion
 from amplify.tokens.clipping import clipping
 from amplify.types import TrackWindow
@@ -69,6 +69,28 @@ def test_what_cannot_be_decoded_is_refused(make_window):
             tokenizer.decode(tokens, queries, steps=steps)
     with pytest.raises(UnknownNameError, match="decoding mode"):
         tokenizer.decode(tokens, queries, mode="argmin")
+
+
+@pytest.mark.parametrize("size", [{"views": 1, "points": 32}, {"steps": 1}, {"points": 15}])
+def test_tracks_of_other_views_steps_or_points_are_refused(size, make_window):
+    tokenizer, window = make_tokenizer(), make_window(**{"views": 2, **size})
+    for call in (tokenizer.encode, tokenizer.loss, tokenizer.reconstruct):
+        with pytest.raises(DataError, match="tracks do not fit"):
+            call(window)
+
+
+def test_queries_are_shared_by_views_or_theirs(make_window):
+    window = make_window(views=2, batch=2)
+    tokenizer, queries = make_tokenizer(), torch.rand(2, 1, 16, 2) - 0.5
+    tokens = tokenizer.encode(window)
+    shared = tokenizer.decode(tokens, queries).points
+    assert torch.equal(shared, tokenizer.decode(tokens, queries.expand(-1, 2, -1, -1)).points)
+    for wrong in (torch.zeros(3, 16, 2), torch.zeros(2, 3, 16, 2)):
+        with pytest.raises(UsageError, match="queries of other views"):
+            tokenizer.decode(tokens, wrong)
+    of_one = make_tokenizer(views=1)
+    with pytest.raises(UsageError, match="queries of other views"):
+        of_one.decode(of_one.encode(make_window()), torch.zeros(2, 16, 2))
 
 
 def test_continuous_codes_lie_between_the_levels_and_tokens_are_the_nearest(make_window):

@@ -21,7 +21,8 @@ from amplify.forward.reading import Reading
 from amplify.nn.dropout import Dropout
 from amplify.nn.fsq import FSQ
 from amplify.nn.masks import prefix_causal
-from amplify.nn.standardise import Standardise
+from amplify.nn.shapes import require_axes
+from amplify.nn.standardise import Standardise, feature_norm
 from amplify.nn.transformer import Transformer, embedding_table
 from amplify.types import Features, MotionTokens
 
@@ -65,13 +66,12 @@ class ForwardDynamics(nn.Module):
             "text_width": text_width,
             "text_tokens": text_tokens,
         }
-        self.tokens = tokens
-        self.codebook = FSQ(levels)
+        self.tokens, self.codebook = tokens, FSQ(levels)
         width, classes = config.width, config.classes or self.codebook.codebook_size
-        self.vision = nn.Sequential(_scaling(config.feature_norm, vision_width), nn.Linear(vision_width, width))
+        self.vision = nn.Sequential(feature_norm(config.feature_norm, vision_width), nn.Linear(vision_width, width))
         if config.goal != "image":
             of_words = "patch" if config.feature_norm == "set" else config.feature_norm
-            self.text = nn.Sequential(_scaling(of_words, text_width), nn.Linear(text_width, width))
+            self.text = nn.Sequential(feature_norm(of_words, text_width), nn.Linear(text_width, width))
         self.code = nn.Linear(len(levels), width)
         self.start_token = embedding_table(width)
         if config.at_once:
@@ -91,22 +91,28 @@ class ForwardDynamics(nn.Module):
         """The conditioning tokens: all patches of all views, then those of the goal's image, then the instruction.
 
         Raises:
-            DataError: A goal image is needed and there is none, or the instruction has more tokens than there is
-                room for.
+            DataError: A goal image is needed and there is none, the instruction has more tokens than there is room
+                for, or features are those of other cameras or encoders.
         """
-        parts = [(self.vision(features.vision) + self.patch_positions).flatten(1, 2)]
+        parts = [self._seen("image features", features.vision, self.patch_positions)]
         if self.config.goal != "text":
             if features.goal is None:
                 raise DataError(
                     "this forward model is shown its goal as an image and the features have none",
                     remedy="fill Features.goal with the features of the image to be reached",
                 )
-            parts.append((self.vision(features.goal) + self.goal_positions).flatten(1, 2))
+            parts.append(self._seen("features of the goal's image", features.goal, self.goal_positions))
         if self.config.goal != "image":
             parts.append(self._words(features.text))
         return torch.cat(parts, dim=1)
 
+    def _seen(self, what: str, vision: Float[Tensor, "b v p d"], positions: Tensor) -> Float[Tensor, "b c w"]:
+        views, patches, _ = positions.shape
+        require_axes(what, vision, views=views, patches=patches, channels=self.dimensions["vision_width"])
+        return (self.vision(vision) + positions).flatten(1, 2)
+
     def _words(self, text: Float[Tensor, "b l e"]) -> Float[Tensor, "b l w"]:
+        require_axes("instructions", text, channels=self.dimensions["text_width"])
         count, room = text.shape[1], self.dimensions["text_tokens"]
         if count > room:
             raise DataError("the instruction is too long", got=f"{count} tokens", allowed=f"at most {room}")
@@ -193,9 +199,8 @@ class ForwardDynamics(nn.Module):
             logs: dict[str, float | Tensor] = {"cross_entropy": loss.detach()}
             if blind and config.mean_code_weight:
                 of_blind = MotionTokens(indices=tokens.indices[:blind])
-                distance = self._distance(scores[:blind], of_blind, weight[:blind]) / weight[:blind].sum().clamp_min(
-                    1e-6
-                )
+                share = weight[:blind].sum().clamp_min(1e-6)
+                distance = self._distance(scores[:blind], of_blind, weight[:blind]) / share
                 loss = loss + config.mean_code_weight * distance
                 logs["mean_code_distance"] = distance.detach()
             return loss, logs
@@ -290,7 +295,8 @@ class ForwardDynamics(nn.Module):
             given: Frozen features, or what `start` made of them.
             tokens: One string a window, or several, those of a window following one another.
         """
-        count = _continuations(given, len(tokens.indices))
+        count, rest = divmod(len(tokens.indices), len(given if isinstance(given, Prefix) else given.vision))
+        assert not rest, "every window has the same number of strings"
         before = torch.cat((tokens.indices[:, :1], tokens.indices[:, :-1]), dim=1)
         scores = self._reading(given, count).scores(before, 0)
         return scores.float().log_softmax(dim=-1).gather(-1, tokens.indices[..., None])[..., 0].sum(dim=-1)
@@ -342,15 +348,3 @@ class ForwardDynamics(nn.Module):
         condition = self.condition(given)
         caches = self.trunk.new_cache(len(condition), condition.shape[1] + self.tokens)
         return Reading(self, caches, prefix=condition.shape[1], unread=condition)
-
-
-def _continuations(given: Features | Prefix, strings: int) -> int:
-    windows = len(given) if isinstance(given, Prefix) else len(given.vision)
-    assert strings % windows == 0, "every window has the same number of strings"
-    return strings // windows
-
-
-def _scaling(kind: str, width: int) -> nn.Module:
-    if kind == "set":
-        return Standardise(width)
-    return nn.LayerNorm(width, elementwise_affine=False) if kind == "patch" else nn.Identity()

@@ -8,6 +8,8 @@ from amplify.inverse.config import InverseConfig
 from amplify.inverse.discrete import MixedHead
 from amplify.inverse.heads import make_head
 from amplify.inverse.scaler import Scaler
+from amplify.nn.shapes import require_axes
+from amplify.nn.standardise import feature_norm
 from amplify.nn.transformer import embedding_table
 from amplify.protocols import ActionHead
 from amplify.types import ActionChunk
@@ -45,14 +47,19 @@ class ActionDecoder(nn.Module):
     ):
         super().__init__()
         self.config = config
+        self._wanted = {
+            "image features": {"views": views, "patches": patches, "channels": vision_width},
+            "proprioceptions": {"dimensions": proprio_width},
+            "guides": {"tokens": guides},
+            "action chunks": {"steps": config.action_horizon, "dimensions": action_width},
+        }
         width = config.width
         joined = config.view_fusion == "concat"
         token_width, image_tokens = (views * vision_width, patches) if joined else (vision_width, views * patches)
         context_tokens = image_tokens + 1 + guides
         self.proprio_scaler = Scaler(proprio_width)
         self.action_scaler = Scaler(action_width)
-        norm = nn.LayerNorm(token_width, elementwise_affine=False) if config.feature_norm == "patch" else nn.Identity()
-        self.vision = nn.Sequential(norm, nn.Linear(token_width, width))
+        self.vision = nn.Sequential(feature_norm(config.feature_norm, token_width), nn.Linear(token_width, width))
         self.proprio = nn.Linear(proprio_width, width)
         self.guide = nn.Linear(guide_width, width)
         self.no_image = embedding_table(width)
@@ -80,7 +87,11 @@ class ActionDecoder(nn.Module):
 
         Returns:
             A scalar, and figures to log: ``action_error`` (mean absolute error of the head's best guess, scaled units).
+
+        Raises:
+            DataError: Something is of another shape than the model was made for.
         """
+        self._require("action chunks", actions.actions)
         context = self.context(vision, proprio, guide, blind=self._drop_images(vision, generator))
         target = self.action_scaler.scale(actions.actions).clamp(-1, 1)
         loss, guess = self.head.loss(context, target, actions.valid, generator=generator)
@@ -96,7 +107,11 @@ class ActionDecoder(nn.Module):
         *,
         generator: torch.Generator | None = None,
     ) -> ActionChunk:
-        """An action chunk in environment units; without a generator the mode, or a draw that is always the same."""
+        """An action chunk in environment units; without a generator the mode, or a draw that is always the same.
+
+        Raises:
+            DataError: Something is of another shape than the model was made for.
+        """
         scaled = self.head.sample(self.context(vision, proprio, guide), generator=generator)
         actions = self.action_scaler.unscale(scaled)
         return ActionChunk(actions=actions, valid=torch.ones_like(actions[..., 0], dtype=torch.bool))
@@ -116,7 +131,12 @@ class ActionDecoder(nn.Module):
             proprio: Environment units.
             guide: What says what to do.
             blind: Which samples lose their image; by default none, or all of a model that never sees one.
+
+        Raises:
+            DataError: One of them is of another shape than the model was made for.
         """
+        for what, given in (("image features", vision), ("proprioceptions", proprio), ("guides", guide[..., 0])):
+            self._require(what, given)
         if blind is None:
             blind = torch.full((vision.shape[0],), self.config.image_dropout == 1, device=vision.device)
         joined = self.config.view_fusion == "concat"
@@ -125,6 +145,9 @@ class ActionDecoder(nn.Module):
         tokens = (image, self.proprio(self.proprio_scaler.scale(proprio))[:, None], self.guide(guide))
         context = torch.cat(tokens, dim=1)
         return self.context_norm(context if self.positions is None else context + self.positions)
+
+    def _require(self, what: str, given: Tensor) -> None:
+        require_axes(what, given, **self._wanted[what])
 
     def _drop_images(self, vision: Tensor, generator: torch.Generator | None) -> Tensor:
         """Which samples lose their image: in training a random share, in evaluation all or none."""

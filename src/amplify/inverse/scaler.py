@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from amplify.errors import DataError
+
 
 class Scaler(nn.Module):
     """An affine map a dimension, fitted to data and saved with the weights; the identity before.
@@ -29,7 +31,17 @@ class Scaler(nn.Module):
         Args:
             values: Environment units.
             method: "range" maps minimum and maximum to −1 and 1; "standard" gives mean 0 and standard deviation 1.
+
+        Raises:
+            DataError: A value is not a finite number.
         """
+        wrong = (~values.isfinite()).any(dim=0).nonzero().flatten().tolist()
+        if wrong:
+            raise DataError(
+                "values that are not finite numbers cannot be scaled",
+                got=f"some in dimension {', '.join(map(str, wrong))}",
+                remedy="leave such episodes out",
+            )
         if method == "range":
             low, high = values.amin(dim=0), values.amax(dim=0)
             centre, half_range = (low + high) / 2, (high - low) / 2

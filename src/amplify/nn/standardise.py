@@ -1,4 +1,6 @@
-"""Features brought to a common scale by the statistics of a training set."""
+"""Features brought to a common scale: by the statistics of a training set, or each by its own."""
+
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -30,3 +32,16 @@ class Standardise(nn.Module):
     def forward(self, features: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         """The features in units of their deviation."""
         return ((features - self.mean) / self.deviation).clamp(-5, 5)
+
+
+def feature_norm(kind: Literal["patch", "set", "none"], width: int) -> nn.Module:
+    """What brings features to a common scale.
+
+    Args:
+        kind: "patch" makes mean 0 and variance 1 of the channels of every token, "set" of every channel over a training
+            set, "none" leaves them as they are.
+        width: Channels.
+    """
+    if kind == "set":
+        return Standardise(width)
+    return nn.LayerNorm(width, elementwise_affine=False) if kind == "patch" else nn.Identity()

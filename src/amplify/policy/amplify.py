@@ -57,10 +57,13 @@ class FeaturePolicy(ABC):
             generator: Draws tokens and actions; None takes the likeliest.
 
         Raises:
-            DataError: The observation has no proprioception.
+            DataError: The observation has no proprioception, or one that is not finite numbers, or it is of another
+                shape than the models were made for.
         """
         if observation.proprio is None:
             raise DataError("this policy needs proprioception and the observation has none")
+        if not observation.proprio.isfinite().all():
+            raise DataError("proprioception that is not finite numbers", got=observation.proprio.tolist())
         features = self.features(observation)
         return self.plan_from_features(features, observation.proprio, previous=previous, generator=generator)
 

@@ -111,6 +111,8 @@ class TokenizerConfig(Config):
             )
         if self.view_weights and len(self.view_weights) != self.views:
             raise ValueError(f"{len(self.view_weights)} view_weights for {self.views} views")
+        if self.view_weights and not (min(self.view_weights) >= 0 < sum(self.view_weights)):
+            raise ValueError(f"view_weights {self.view_weights} must not be negative, nor all zero")
         return self
 
     @property

@@ -12,6 +12,7 @@ from torch.nn.functional import smooth_l1_loss
 from amplify.coords import displacements_from_pixels
 from amplify.errors import UsageError, pick
 from amplify.nn.fsq import FSQ
+from amplify.nn.shapes import require_axes
 from amplify.tokens import camera_motion, local_window
 from amplify.tokens.clipping import clipping
 from amplify.tokens.config import TokenizerConfig
@@ -93,8 +94,16 @@ class MotionTokenizer(nn.Module):
 
         Args:
             window: (b, views, steps + 1, points, 2), points in the order of training.
+
+        Raises:
+            DataError: Other views, steps or points than those of training.
         """
+        self._require(window)
         return self._latents(self._stabilised(window))
+
+    def _require(self, window: TrackWindow) -> None:
+        config = self.config
+        require_axes("tracks", window.visible, views=config.views, frames=config.steps + 1, points=config.points)
 
     def _latents(self, stabilised: TrackWindow) -> Tensor:
         velocities_px = local_window.velocities_to_pixels(known_velocities(stabilised))
@@ -105,6 +114,9 @@ class MotionTokenizer(nn.Module):
 
         Args:
             window: (*b, views, steps + 1, points, 2), points in the order of training.
+
+        Raises:
+            DataError: Other views, steps or points than those of training.
         """
         return MotionTokens(indices=self.quantiser.indices(self.encode_codes(window)))
 
@@ -113,6 +125,9 @@ class MotionTokenizer(nn.Module):
 
         Args:
             window: As in `encode`.
+
+        Raises:
+            DataError: As in `encode`.
         """
         lead = window.points.shape[:-4]
         flat = window.map(lambda x: x.reshape(-1, *x.shape[len(lead) :]))
@@ -169,7 +184,7 @@ class MotionTokenizer(nn.Module):
 
         Raises:
             UnknownNameError: No such mode.
-            UsageError: Not the table's number of queries, or more steps than there are.
+            UsageError: Not the table's number of queries, queries of other views, or more steps than there are.
         """
         return self.decode_codes(self.codes(tokens), queries, mode=mode, points=points, steps=steps, camera=camera)
 
@@ -195,7 +210,7 @@ class MotionTokenizer(nn.Module):
 
         Raises:
             UnknownNameError: No such mode.
-            UsageError: Not the table's number of queries, or more steps than there are.
+            UsageError: Not the table's number of queries, queries of other views, or more steps than there are.
         """
         if steps is not None and not 1 <= steps <= self.config.steps:
             raise UsageError("cannot decode so many steps", got=steps, allowed=f"1 … {self.config.steps}")
@@ -229,7 +244,7 @@ class MotionTokenizer(nn.Module):
 
         Raises:
             UnknownNameError: No such mode.
-            UsageError: Not the table's number of queries.
+            UsageError: Not the table's number of queries, or queries of other views.
         """
         rule = pick(mode or self.config.decoding, DECODINGS, kind="decoding mode")
         lead, views, n = codes.shape[:-2], self.config.views, queries.shape[-2]
@@ -240,7 +255,9 @@ class MotionTokenizer(nn.Module):
                 allowed=f"the {self.config.points} points of training, in their order",
                 remedy="choose some of them with points=, or train with point_embedding='position'",
             )
-        starts = queries[(None,) * (4 - queries.ndim)] if queries.ndim < 4 else queries.reshape(-1, views, n, 2)
+        if queries.ndim > 2 and queries.shape[-3] not in (1, views):
+            raise UsageError("queries of other views", got=f"{queries.shape[-3]} views", allowed=f"1 or {views}")
+        starts = queries[(None,) * (4 - queries.ndim)] if queries.ndim < 4 else queries.flatten(0, -4)
         chosen = None
         if points is not None:
             starts, chosen = starts[..., points, :], points[None, None]
@@ -278,8 +295,12 @@ class MotionTokenizer(nn.Module):
             A scalar, and figures to log: ``cross_entropy``, ``regression`` and ``path`` (pixels), ``clipped_share``
             (of the known steps that count), ``codes_used`` (distinct codes in the batch), and ``usage`` (see
             `FSQ.usage`) where it is weighted.
+
+        Raises:
+            DataError: Other views, steps or points than those of training.
         """
         config = self.config
+        self._require(window)
         if not stabilised:
             window = self._stabilised(window)
         latents = self._latents(window)
