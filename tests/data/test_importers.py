@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from amplify.data.importers.hdf5 import array, opened
 from amplify.data.importers.libero import cameras, demonstrations, read_demonstration, read_episodes, sentence
 from amplify.data.importers.reference_tracks import read_tracks, track_views
 from amplify.errors import DataError
@@ -141,3 +142,16 @@ def test_column_order_is_its_own_inverse():
     order = column_order(4)
     assert torch.equal(order[order], torch.arange(16))
     assert order[1] == 4
+
+
+def test_a_damaged_array_is_named(tmp_path):
+    path = tmp_path / "whole_demo.hdf5"
+    with h5py.File(path, "w") as file:
+        noise = np.random.default_rng(0).integers(0, 256, size=4096, dtype=np.uint8)
+        file.create_dataset("noise", data=noise, compression="gzip")
+        chunk = file["noise"].id.get_chunk_info(0)
+    content = bytearray(path.read_bytes())
+    content[chunk.byte_offset : chunk.byte_offset + 64] = bytes(64)
+    path.write_bytes(content)
+    with opened(path) as file, pytest.raises(DataError, match=r"/noise cannot be read(.|\n)*copy it again"):
+        array(file, "noise", path)

@@ -6,7 +6,9 @@ import torch
 from tests.reference.folder import FOLDER, copied
 
 from amplify.cli import run
+from amplify.errors import UsageError
 from amplify.reference.parity import check_folder
+from amplify.reference.parity import folder as module
 from amplify.reference.parity.comparison import Value, compare, lead, sure_so_far
 
 IO = "official_small_io.npz"
@@ -125,3 +127,36 @@ def test_the_command_exits_by_the_verdict(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert run(["parity", str(tmp_path / "empty")]) == 1
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("plain_index", "nonsense"),
+        ("plain_index", "[]"),
+        ("plain_index", "[1]"),
+        ("metrics_json", "[]"),
+        ("metrics_json", "{}"),
+        ("margins_json", "3"),
+        ("metrics_json", "nonsense"),
+    ],
+)
+def test_a_damaged_text_fails_and_the_rest_is_compared(tmp_path, name, text):
+    file = "official_loader_io.npz" if name.endswith("_index") else IO
+    rows = check_folder(rewritten(copied(tmp_path), file, {name: np.array(text)})).rows
+    assert len(rows) == 149
+    by_name = {row.name: row for row in rows}
+    assert not by_name[name].passed
+    assert by_name[name].note
+    assert by_name["tf_logits"].passed
+    assert by_name["plain_spline_0_traj" if "plain_spline_0_traj" in by_name else "tok_loss"].passed
+
+
+def test_a_part_that_cannot_be_built_is_blamed_even_where_the_reason_names_no_file(tmp_path, monkeypatch):
+    def refuse(parts):
+        raise UsageError("something is wrong with it")
+
+    monkeypatch.setattr(module, "convert", refuse)
+    report = check_folder(copied(tmp_path))
+    assert "official_small.pt" in report.broken
+    assert "something is wrong" in report.checkpoints["official_small.pt"]

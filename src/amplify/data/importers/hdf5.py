@@ -37,12 +37,15 @@ def array(group: Any, name: str, path: Path) -> np.ndarray:
         path: The file, for the message.
 
     Raises:
-        DataError: The group holds no such array; what it holds is listed.
+        DataError: The group holds no such array, what it holds is listed; or the array is damaged.
     """
     found = group.get(name)
     if not isinstance(found, h5py.Dataset):
         raise DataError(f"{path} lacks {group.name.rstrip('/')}/{name}", allowed=", ".join(_arrays(group)) or "nothing")
-    return found[()]
+    try:
+        return found[()]
+    except OSError as error:
+        raise DataError(f"{path}: {found.name} cannot be read", got=str(error), remedy="copy it again") from None
 
 
 def _arrays(group: Any) -> list[str]:

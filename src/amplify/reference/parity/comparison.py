@@ -110,17 +110,17 @@ def _numbers(stored: np.ndarray, value: Value) -> tuple[float, str]:
     return float(off.max(initial=0.0)) / unit, note
 
 
-def _named(stored: Mapping[str, float], value: Value) -> tuple[float, str]:
+def _named(stored: Any, value: Value) -> tuple[float, str]:
     ours = value.ours
+    if not isinstance(stored, Mapping) or not stored:
+        return float("inf"), f"stored {stored!s:.60} in place of named figures"
     missing = [key for key in stored if key not in ours]
     if missing:
         return float("inf"), f"not computed: {', '.join(missing[:MANY])}"
-    largest = max((abs(v) for v in stored.values()), default=0.0) or 1.0
+    largest = max(abs(v) for v in stored.values()) or 1.0
     least = SMALL * largest if value.relative else value.unit or largest
     off = {k: abs(v - ours[k]) / max(abs(v) if value.relative else 0.0, least) for k, v in stored.items()}
-    worst = max(off, key=lambda k: off[k], default=None)
-    if worst is None:
-        return 0.0, "empty"
+    worst = max(off, key=lambda k: off[k])
     bad = any(not np.isfinite(v) for v in off.values())
     return float("inf") if bad else off[worst], f"{len(off)} figures, the furthest off is {worst}"
 

@@ -27,13 +27,10 @@ class LoaderArrays:
         """By array: how to compute ours; arrays of fields that the loader does not give are left out."""
         values = {}
         for name in (n.removesuffix(INDEX) for n in self.stored if n.endswith(INDEX)):
-            samples = self._samples(name)
-            fields = {field: self.stored[full] for full, (_, field) in samples.items()}
-            settings = settings_of(name, str(self.stored[name + INDEX]), fields)
-            values[name + INDEX] = lambda s=settings: Value(ours=self.loader.index(s.horizon))
+            values[name + INDEX] = lambda g=name: Value(ours=self.loader.index(self._settings(g).horizon))
             values |= {
-                full: lambda n=number, f=field, s=settings: self._value(n, f, s)
-                for full, (number, field) in samples.items()
+                full: lambda g=name, n=number, f=field: Value(ours=self.loader.sample(n, self._settings(g))[f])
+                for full, (number, field) in self._samples(name).items()
                 if field in ReferenceLoader.FIELDS
             }
         return values
@@ -42,5 +39,6 @@ class LoaderArrays:
         matches = {full: re.fullmatch(rf"{re.escape(name)}_(\d+)_(\w+)", full) for full in self.stored}
         return {full: (int(match[1]), match[2]) for full, match in matches.items() if match}
 
-    def _value(self, number: int, field: str, settings: LoaderSettings) -> Value:
-        return Value(ours=self.loader.sample(number, settings)[field])
+    def _settings(self, name: str) -> LoaderSettings:
+        fields = {field: self.stored[full] for full, (_, field) in self._samples(name).items()}
+        return settings_of(name, str(self.stored[name + INDEX]), fields)

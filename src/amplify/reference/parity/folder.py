@@ -149,9 +149,9 @@ class _Models:
         try:
             return convert(parts)
         except AmplifyError as error:
-            for part in parts.values():
-                if part.source.name in str(error):
-                    self.refuse(part.source, str(error))
+            sources = {part.source for part in parts.values()}
+            for source in {path for path in sources if path.name in str(error)} or sources:
+                self.refuse(source, str(error))
             return None
 
 
