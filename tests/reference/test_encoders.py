@@ -131,6 +131,7 @@ def test_an_image_encoder_goes_into_the_bundle(tmp_path):
     bundle = load_bundle(tmp_path / "bundle")
     assert "vision_encoder" in bundle.models
     assert info_of(bundle).vision_encoder.settings["normalise"] is False
+    assert info_of(bundle).vision_encoder.name.startswith("resnet18-64px-reference-"), "not the published network's"
     assert not any("image encoder" in note for note in summary["notes"])
 
 

@@ -211,7 +211,8 @@ def _info(imported: Imported) -> BundleInfo:
         }
     if imported.vision_encoder is not None:
         eyes = PatchEncoder(network=imported.vision_encoder.module)
-        known["vision_encoder"] = EncoderInfo(name=eyes.name, settings=eyes.settings)
+        # A name of their own, so that the published network's features never pass for theirs.
+        known["vision_encoder"] = EncoderInfo(name=f"{eyes.name}-reference-{eyes.version[:8]}", settings=eyes.settings)
     if imported.text_encoder is not None or imported.forward is not None:
         ears = _ears(imported)
         known["text_encoder"] = EncoderInfo(name=default_name(ears), settings=ears.model_dump())
