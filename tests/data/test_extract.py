@@ -125,3 +125,8 @@ def test_the_command_refuses_what_it_does_not_know(tmp_path, capsys):
     (root / "videos/observation.images.front/chunk-000/file-001.mp4").write_bytes(b"")
     assert cli.run(["track", str(root), "--grid", "2", "--strict"]) == 1
     assert "file-001.mp4" in capsys.readouterr().err
+
+
+def test_features_that_half_precision_cannot_hold_are_refused(found):
+    with pytest.raises(DataError, match=r"no episode of .* could be used(.|\n)*half precision"):
+        encode_dataset(found, Grey(gain=1e4), Letters(), workers=0)

@@ -7,7 +7,7 @@ import torch
 
 from amplify.data.dataset import Dataset
 from amplify.data.extract import track_dataset
-from amplify.data.sidecar import episode_path
+from amplify.data.sidecar import episode_path, read_sidecar, write_sidecar
 from amplify.data.windows import Source, WindowSet
 from amplify.errors import DataError, SidecarError
 from amplify.types import Sample
@@ -238,3 +238,18 @@ def test_nan_actions_matter_only_to_those_who_read_actions(copy):
     pq.write_table(table.set_column(table.column_names.index("action"), "action", poisoned), path)
     assert len(windows(copy / "robot")) == sum(LENGTHS[1:])
     assert len(windows(copy / "robot", actions=False)) == sum(LENGTHS)
+
+
+def test_embeddings_made_in_two_ways_do_not_mix(copy):
+    """The second dataset says what the first does not, so that each is asked for a sentence."""
+    tasks = copy / "video"
+    sentences = {e.instruction for e in Dataset.open(tasks).episodes}
+    path = copy / "video" / "sidecars" / "text-minilm" / "instructions.safetensors"
+    sidecar = read_sidecar(path, remedy="")
+    header = sidecar.header.model_copy(update={"settings": {"max_tokens": 8}})
+    write_sidecar(path, header, {name: tensor.clone() for name, tensor in sidecar.tensors.items()})
+    only = [Source(path=copy / "robot", episodes=(0,)), Source(path=copy / "video")]
+    said = Dataset.open(copy / "robot").episodes[0].instruction
+    assert sentences - {said}
+    with pytest.raises(SidecarError, match=r"text-minilm was made in two ways(.|\n)*max_tokens"):
+        windows(*only, actions=False)

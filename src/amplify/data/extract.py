@@ -177,9 +177,11 @@ def _encode_episode(dataset: Dataset, vision: RecordedVisionEncoder, recipe: Hea
     for camera in dataset.spec.cameras:
         frames = torch.from_numpy(dataset.frames(episode_index, camera))
         views.append(torch.cat([vision.encode(batch).cpu() for batch in frames.split(BATCH)]))
-    features = torch.stack(views, dim=1)  # (t, v, p, d)
+    features = torch.stack(views, dim=1).half()  # (t, v, p, d)
+    if not features.isfinite().all():
+        raise DataError(f"{vision.name} returned features beyond half precision's range in episode {episode_index}")
     header = _header(dataset, recipe, episode_index)
-    write_sidecar(episode_path(dataset.root, recipe.folder, episode_index), header, {"vision": features.half()})
+    write_sidecar(episode_path(dataset.root, recipe.folder, episode_index), header, {"vision": features})
     return len(features) * len(views)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from amplify.config import Config
 from amplify.data.dataset import Dataset, EpisodeInfo
 from amplify.data.frames import FrameStore
-from amplify.data.sidecar import Header, read_episode, read_text, remedy_for, set_aside_episodes
+from amplify.data.sidecar import Header, read_episode, read_text, read_text_header, remedy_for, set_aside_episodes
 from amplify.errors import DataError, SidecarError
 from amplify.types import ActionChunk, Features, Pictures, Sample, TrackWindow
 
@@ -213,19 +213,24 @@ class WindowSet:
 
     def _read(self, dataset: Dataset, folder: str, episode_index: int) -> dict[str, Tensor]:
         sidecar = read_episode(dataset, folder, episode_index)
-        root, first = self._headers.setdefault(folder, (dataset.root, sidecar.header))
-        if sidecar.header.recipe != first.recipe:
-            raise SidecarError(
-                f"{folder} was made in two ways",
-                got=f"{sidecar.header.recipe[2:]} for episode {episode_index} of {dataset.root}",
-                allowed=f"{first.recipe[2:]}, as in {root}",
-                remedy=remedy_for(dataset.root, folder),
-            )
+        self._same_recipe(dataset.root, folder, sidecar.header, f"episode {episode_index} of ")
         return sidecar.tensors
 
     def _read_text(self, folder: str) -> Float[Tensor, "i l e"]:
         roots = {episode.info.instruction: self.datasets[episode.source].root for episode in reversed(self._episodes)}
+        for root in dict.fromkeys(roots.values()):
+            self._same_recipe(root, folder, read_text_header(root, folder))
         return torch.cat([read_text(roots[sentence], folder, [sentence]) for sentence in self.instructions])
+
+    def _same_recipe(self, root: Path, folder: str, header: Header, part: str = "") -> None:
+        there, first = self._headers.setdefault(folder, (root, header))
+        if header.recipe != first.recipe:
+            raise SidecarError(
+                f"{folder} was made in two ways",
+                got=f"{header.recipe[2:]} for {part}{root}",
+                allowed=f"{first.recipe[2:]}, as in {there}",
+                remedy=remedy_for(root, folder),
+            )
 
     def _same_shapes(self) -> None:
         shapes: dict[str, tuple[int, tuple[int, ...]]] = {}
