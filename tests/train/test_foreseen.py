@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 
 import pytest
 import torch
@@ -60,6 +61,16 @@ def test_a_recording_made_anew_is_another_one(windows, tmp_path):
     video.write_bytes(video.read_bytes() + b"\0" * 8)
     assert Dataset.open(tmp_path / "demos").fingerprint(0) != fingerprint
     computed_once(windows(), {}, compute)
+    assert compute.times == 2
+
+
+def test_other_words_are_another_condition(windows, monkeypatch):
+    compute = Counted()
+    computed_once(windows(), {}, compute)
+    told = windows()
+    said = tuple((number, replace(info, instruction="shut it")) for number, info in told.episodes)
+    monkeypatch.setattr(WindowSet, "episodes", said)
+    computed_once(told, {}, compute)
     assert compute.times == 2
 
 

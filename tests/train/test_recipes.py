@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
+from amplify.data.sidecar import episode_path, write_set_aside
 from amplify.data.windows import Source
 from amplify.errors import BundleError, DataError
 from amplify.forward.dynamics import ForwardConfig
@@ -196,3 +198,16 @@ def test_a_parent_that_is_no_bundle(tmp_path):
         recipes.train_forward(
             tmp_path / "run", parent=tmp_path / "nothing", data=data(tmp_path), model=FORWARD, train=LOOP
         )
+
+
+def test_a_first_episode_that_was_set_aside_does_not_matter(tmp_path):
+    root = moving.write(tmp_path / "demos", actions=True)
+    write_set_aside(root, moving.TRACKS, {0: "lost"})
+    episode_path(root, moving.TRACKS, 0).unlink()
+    assert data(root).header(moving.TRACKS).settings["horizon"] == moving.HORIZON
+
+
+@pytest.mark.parametrize("wrong", [{"predicted_samples": -1}, {"predicted_from": 1.5}, {"temperature": 0.0}])
+def test_budgets_that_mean_nothing_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        InverseTraining(loop=LOOP, **wrong)

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from amplify.data.dataset import Dataset
 from amplify.data.extract import encode_dataset
 from amplify.encoders import VISION_ENCODERS
-from amplify.encoders.vision import PatchNetwork
-from amplify.errors import DataError, UsageError
+from amplify.encoders.vision import PatchEncoder, PatchNetwork
+from amplify.errors import DataError, MissingDependencyError, UsageError
 from amplify.policy.bundle import load_bundle
 from amplify.policy.info import EncoderInfo, info_of
 from amplify.train import recipes
@@ -188,3 +188,28 @@ def test_datasets_without_room_for_video_are_read_frame_by_frame(ready, tmp_path
         for room in (1.0, 0.0)
     ]
     assert torch.equal(*weights)
+
+
+def test_what_a_bundle_could_never_see_with_again_is_refused(ready, tmp_path):
+    """Cached features of eyes that were fine-tuned: the new bundle would name them, and hold no weights."""
+    parent, _ = forward(ready, tmp_path / "forward", fine_tune=0.1)
+    info = info_of(parent).vision_encoder
+    eyes = PatchEncoder(network=parent.module("vision_encoder", PatchNetwork), name=info.name)
+    demos = Dataset.open(moving.write(tmp_path / "demos", actions=True))
+    encode_dataset(demos, eyes, moving.Hash(), workers=0)
+    given = data(demos.root).model_copy(update={"features": f"features-{info.name}"})
+    with pytest.raises(UsageError, match="not published"):
+        recipes.train_forward(tmp_path / "f", parent=ready / "tokenizer", data=given, model=FORWARD, train=LOOP)
+    with pytest.raises(UsageError, match="not published"):
+        recipes.train_behaviour_cloning(tmp_path / "bc", data=given, model=INVERSE, train=LOOP)
+    training = InverseTraining(loop=LOOP)
+    recipes.train_inverse(tmp_path / "i", parent=parent.path, data=given, model=INVERSE, train=training)
+    assert "vision_encoder" in load_bundle(tmp_path / "i" / "bundle").models
+
+
+def test_cached_features_do_not_need_the_weights_at_hand(ready, tmp_path, monkeypatch):
+    def missing(settings):
+        raise MissingDependencyError("no weights here")
+
+    monkeypatch.setitem(VISION_ENCODERS, "efficientnet-lite0", missing)
+    assert forward(ready, tmp_path / "forward")[1]["steps_per_second"] > 0

@@ -35,7 +35,10 @@ def computed_once(
         compute: Makes the tokens.
     """
     datasets = windows.datasets
-    episodes = [[number, info.index, datasets[number].fingerprint(info.index)] for number, info in windows.episodes]
+    episodes = [
+        [number, info.index, info.instruction, datasets[number].fingerprint(info.index)]
+        for number, info in windows.episodes
+    ]
     meaning = json.dumps({"episodes": episodes, **key}, sort_keys=True)
     digest = hashlib.sha256(meaning.encode()).hexdigest()[:16]
     path = datasets[0].root / FOLDER / KEPT / f"{digest}.safetensors"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Int
+from pydantic import Field
 from torch import Tensor, nn
 
 from amplify import rng
@@ -67,9 +68,9 @@ class InverseTraining(Config):
     """
 
     loop: TrainConfig
-    predicted_from: float = 0.5
-    predicted_samples: int = 0
-    temperature: float = 1.0
+    predicted_from: float = Field(default=0.5, ge=0, le=1)
+    predicted_samples: int = Field(default=0, ge=0)
+    temperature: float = Field(default=1.0, gt=0)
 
 
 def bundle_of(run: Path) -> Path:

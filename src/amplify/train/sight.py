@@ -1,5 +1,6 @@
 """Training from images: the encoder runs within the step, and may learn with the model that it serves."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from amplify.encoders import VISION_ENCODERS
 from amplify.encoders.augment import augmented
 from amplify.encoders.pretrained import fingerprint
 from amplify.encoders.vision import PatchEncoder, PatchNetwork
-from amplify.errors import UsageError, pick
+from amplify.errors import MissingDependencyError, UsageError, pick
 from amplify.policy.info import EncoderInfo
 from amplify.protocols import Stage
 from amplify.train.loop import TrainConfig, fit
@@ -141,13 +142,30 @@ def published_eyes(info: EncoderInfo) -> PatchNetwork:
         raise UsageError(
             "only an encoder of this package can see within training", got=info.name, allowed=", ".join(VISION_ENCODERS)
         )
+    return PatchNetwork.pretrained(_published(info).config)
+
+
+def require_published(info: EncoderInfo) -> None:
+    """Refuses an encoder that was fine-tuned: a bundle that names it, and does not hold it, could never see again.
+
+    Raises:
+        UsageError: It is of this package and its weights are not published ones.
+    """
+    if "network" in info.settings:
+        # Cached features can be learned from where published weights are not at hand, and then this cannot be told.
+        with suppress(MissingDependencyError):
+            _published(info)
+
+
+def _published(info: EncoderInfo) -> PatchEncoder:
     encoder = pick(str(info.settings["network"]), VISION_ENCODERS, kind="vision encoder")(info.settings)
     if encoder.name != info.name:
         raise UsageError(
             f"the weights of {info.name} are not published ones",
-            remedy="train from the bundle that holds them, or name the sidecar of a published encoder",
+            remedy="name the sidecar of a published encoder; only 'amplify train inverse' takes an encoder over from "
+            "its parent",
         )
-    return PatchNetwork.pretrained(encoder.config)
+    return encoder
 
 
 def tuned(info: EncoderInfo, eyes: PatchNetwork) -> EncoderInfo:

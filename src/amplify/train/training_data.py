@@ -7,13 +7,13 @@ from torch import Tensor
 
 from amplify.config import Config
 from amplify.data.dataset import Dataset
-from amplify.data.sidecar import Header, read_episode, read_text_header
+from amplify.data.sidecar import Header, read_episode, read_text_header, set_aside_episodes
 from amplify.data.windows import Source, WindowSet
 from amplify.encoders.vision import PatchNetwork
 from amplify.errors import DataError, UsageError
 from amplify.policy.bundle import Bundle
 from amplify.policy.info import EncoderInfo, info_of
-from amplify.train.sight import Sight, published_eyes
+from amplify.train.sight import Sight, published_eyes, require_published
 from amplify.types import Features, TrackWindow
 
 STATISTICS_WINDOWS = 1024
@@ -87,10 +87,13 @@ class TrainingData(Config):
             parent: Whose own encoder it is, where it holds one; otherwise the one that made the feature sidecar.
 
         Raises:
-            UsageError: It is not an encoder of this package.
+            UsageError: It is not an encoder of this package; or it, or that of the cached features, was fine-tuned
+                and no parent holds it.
             AmplifyError: Its weights are not here.
         """
         if self.sight.cached:
+            if parent is None and self.features is not None:
+                require_published(encoder_info(self.header(self.features)))
             return None
         own = None if parent is None else parent.models.get("vision_encoder")
         if isinstance(own, PatchNetwork):
@@ -100,14 +103,16 @@ class TrainingData(Config):
         return published_eyes(encoder_info(self.header(self.features)))
 
     def header(self, folder: str) -> Header:
-        """What the first usable episode's sidecar says of itself.
+        """What the first sidecar of a usable episode says of itself; episodes that were set aside have none.
 
         Args:
             folder: Of tracks or features.
         """
         # Columns are left closed: video must be enough, whatever the files of actions hold.
         dataset = Dataset.open(self.sources[0].path, columns=False)
-        return read_episode(dataset, folder, dataset.episodes[0].index).header
+        aside = set_aside_episodes(dataset.root, folder)
+        indices = [episode.index for episode in dataset.episodes]
+        return read_episode(dataset, folder, next((i for i in indices if i not in aside), indices[0])).header
 
     def text_header(self) -> Header:
         """What the text sidecar says of itself."""
