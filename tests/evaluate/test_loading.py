@@ -5,7 +5,7 @@ from amplify.baselines import TrackGuidedPolicy, TrackTransformer, TrackTransfor
 from amplify.encoders import TEXT_ENCODERS, VISION_ENCODERS
 from amplify.encoders.vision import PatchEncoder, PatchNetwork, VisionConfig
 from amplify.errors import BundleError
-from amplify.evaluate.loading import POLICIES, Loader
+from amplify.evaluate.loading import POLICIES, Loader, kind_of
 from amplify.inverse import InverseConfig
 from amplify.policy import load_bundle, save_bundle
 from amplify.policy.atm import AtmPolicy
@@ -95,3 +95,10 @@ def test_a_bundles_own_encoders_come_first(tmp_path):
 def test_a_bundle_without_encoders_holds_no_policy(path):
     with pytest.raises(BundleError, match="names no encoders"):
         Loader().policy(path, "atm")
+
+
+def test_what_kind_of_policy_a_bundle_holds(path, tmp_path):
+    assert kind_of(load_bundle(path)) == "atm"
+    save_bundle(tmp_path / "none", {})
+    with pytest.raises(BundleError, match=r"holds no policy(.|\n)*amplify train inverse"):
+        kind_of(load_bundle(tmp_path / "none"))

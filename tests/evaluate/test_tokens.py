@@ -1,9 +1,12 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from amplify.errors import DataError
 from amplify.evaluate.tokens import round_trip, told_apart
 from amplify.evaluate.tracks import score_predictors
+from amplify.forward.config import ForwardConfig
 from amplify.policy.motion import MotionModel
 from amplify.tokens import MotionTokenizer, TokenizerConfig
 from train import moving
@@ -49,6 +52,7 @@ class Knowing(MotionModel):
 
     def __init__(self, model):
         self.tokenizer = model
+        self.forward = SimpleNamespace(config=ForwardConfig.tiny())
 
     def log_likelihood(self, features, window):
         return features.text[:, 0, 0]

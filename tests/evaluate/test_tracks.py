@@ -5,6 +5,7 @@ import torch
 
 from amplify.data.windows import Source, WindowSet
 from amplify.errors import UnknownNameError, UsageError
+from amplify.evaluate.tokens import told_apart
 from amplify.evaluate.tracks import (
     difference,
     evaluate_tracks,
@@ -13,7 +14,9 @@ from amplify.evaluate.tracks import (
     score_predictors,
     tracker_agreement,
 )
+from amplify.forward.dynamics import ForwardDynamics
 from amplify.metrics.tracks import no_motion, track_metrics
+from amplify.policy.motion import MotionModel
 from amplify.types import TrackWindow
 from train import moving
 from train.test_recipes import data, motion
@@ -21,7 +24,6 @@ from train.test_recipes import data, motion
 
 @pytest.fixture
 def trained(tmp_path):
-    from amplify.forward.dynamics import ForwardDynamics
     from amplify.policy.bundle import load_bundle
     from amplify.tokens.tokenizer import MotionTokenizer
     from amplify.train.recipes import bundle_of
@@ -126,3 +128,25 @@ def test_intervals_over_episodes(scores):
 def test_names_of_references_are_taken(tmp_path):
     with pytest.raises(UsageError, match="reference"):
         score(tmp_path, no_motion=Drifts(1.0))
+
+
+@pytest.mark.parametrize("goal", ["image", "both"])
+def test_models_that_are_shown_their_goal(trained, goal):
+    tokenizer, known, videos = trained
+    torch.manual_seed(0)
+    config = known.config.model_copy(update={"goal": goal})
+    forward = ForwardDynamics(config, **known.dimensions)
+    scores = evaluate_tracks(
+        tokenizer, forward, videos, truth=moving.TRACKS, features=moving.FEATURES, text=moving.TEXT
+    )
+    assert scores["all"]["model"]["error_px"] > 0
+    apart = told_apart(
+        MotionModel(tokenizer, forward),
+        videos,
+        tracks=moving.TRACKS,
+        features=moving.FEATURES,
+        text=moving.TEXT,
+        rivals={"open": "shut it", "shut it": "open"},
+    )
+    # A model that is shown its goal alone hears no difference between two sentences.
+    assert all((episode["nats"] == 0) == (goal == "image") for episode in apart["episodes"])

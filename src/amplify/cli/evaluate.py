@@ -41,6 +41,7 @@ def policy(
     from amplify.sim.gl import ensure_gl
 
     ensure_gl()
+    from amplify.evaluate.loading import kind_of
     from amplify.evaluate.rollout import PolicySpec, RolloutConfig, evaluate_policies
     from amplify.evaluate.success import success_table
     from amplify.evaluate.wording import evaluate_wordings
@@ -48,7 +49,7 @@ def policy(
     from amplify.train.recipes import bundle_of
 
     folder = bundle_of(bundle)
-    kind = kind or ("amplify" if "inverse" in load_bundle(folder).models else "behaviour-cloning")
+    kind = kind or kind_of(load_bundle(folder))
     config = RolloutConfig(
         benchmark=benchmark,
         tasks=tasks,

@@ -58,6 +58,26 @@ POLICIES: dict[str, Callable[[Bundle, VisionEncoder, TextEncoder, str], Policy]]
 }
 """Kinds of policy that a bundle can hold."""
 
+_ACTS = {"inverse": "amplify", "behaviour_cloning": "behaviour-cloning", "track_policy": "atm"}
+"""Of each model that gives actions, the kind of its policy."""
+
+
+def kind_of(bundle: Bundle) -> str:
+    """The kind of policy that a bundle holds.
+
+    Raises:
+        BundleError: It holds none.
+    """
+    found = [kind for model, kind in _ACTS.items() if model in bundle.models]
+    if not found:
+        raise BundleError(
+            f"{bundle.path} holds no policy",
+            got=", ".join(bundle.models) or "no models",
+            allowed=f"a bundle with one of {', '.join(_ACTS)}",
+            remedy="run 'amplify train inverse' first",
+        )
+    return found[0]
+
 
 class Loader:
     """Builds policies from bundles and shares what they have in common."""

@@ -1,6 +1,7 @@
 """What motion tokens keep of motion, and what their likelihood says of it, on held-out episodes."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from amplify.policy.motion import MotionModel
 from amplify.tokens import camera_motion
 from amplify.tokens.clipping import clipping
 from amplify.tokens.tokenizer import MotionTokenizer
-from amplify.types import Features, TrackWindow
+from amplify.types import TrackWindow
 
 
 @torch.no_grad()
@@ -120,7 +121,13 @@ def told_apart(
     """
     horizon = model.tokenizer.config.steps + 1
     windows = WindowSet(
-        [Source(path=dataset)], tracks=tracks, features=features, text=text, horizon=horizon, actions=False
+        [Source(path=dataset)],
+        tracks=tracks,
+        features=features,
+        goal=model.forward.config.goal != "text",
+        text=text,
+        horizon=horizon,
+        actions=False,
     )
     for sentence in windows.instructions:
         if rivals.get(sentence) not in windows.instructions:
@@ -137,7 +144,7 @@ def told_apart(
         assert batch.tracks is not None
         assert batch.features is not None
         rival = embedded[rivals[windows.episodes[number][1].instruction]]
-        other = Features(vision=batch.features.vision, text=rival.expand_as(batch.features.text))
+        other = replace(batch.features, text=rival.expand_as(batch.features.text))
         own = model.log_likelihood(batch.features, batch.tracks)
         episodes[number] += (own - model.log_likelihood(other, batch.tracks)).tolist()
     every = np.concatenate([np.array(nats) for nats in episodes])

@@ -41,6 +41,7 @@ def score_predictors(
     features: str,
     text: str,
     horizon: int,
+    goal: bool = False,
     tokenizer: MotionTokenizer | None = None,
     label: str = "track metrics",
 ) -> dict[str, Any]:
@@ -53,6 +54,7 @@ def score_predictors(
         features: Feature sidecar.
         text: Text sidecar.
         horizon: Frames of a window, the query frame included; the sidecar's and every predictor's.
+        goal: Whether predictors are shown the episode's last frame as their goal.
         tokenizer: Adds the row of its ceiling.
         label: Shown beside the progress bar.
 
@@ -73,7 +75,13 @@ def score_predictors(
         if isinstance(model, nn.Module):
             model.eval()
     windows = WindowSet(
-        [Source(path=dataset)], tracks=truth, features=features, text=text, horizon=horizon, actions=False
+        [Source(path=dataset)],
+        tracks=truth,
+        features=features,
+        goal=goal,
+        text=text,
+        horizon=horizon,
+        actions=False,
     )
     references = REFERENCES if tokenizer else REFERENCES[1:]
     names = (*predictors, *references)
@@ -228,6 +236,7 @@ def evaluate_tracks(
         features=features,
         text=text,
         horizon=tokenizer.config.steps + 1,
+        goal=forward.config.goal != "text",
         tokenizer=tokenizer,
         label=label,
     )
