@@ -5,6 +5,7 @@ import torch
 
 from amplify.baselines import TrackTransformer, TrackTransformerConfig
 from amplify.baselines.points import paths_px
+from amplify.errors import DataError
 from amplify.metrics.tracks import no_motion, track_metrics
 from amplify.protocols import TrackPredictor
 from baselines.windows import SIZES, make_windows, train
@@ -23,6 +24,14 @@ def test_overfits_four_windows(loss):
     error = track_metrics(model.predict(features, tracks.points[:, :, 0]), tracks).moving.error_px
     still = track_metrics(no_motion(tracks), tracks).moving.error_px
     assert error < 0.15 * still
+
+
+def test_features_of_other_patches_are_refused():
+    model, (features, tracks) = make_model(), make_windows()
+    for patches in (1, 3):
+        fewer = replace(features, vision=features.vision[:, :, :patches])
+        with pytest.raises(DataError, match=f"{patches} patches"):
+            model.predict(fewer, tracks.points[:, :, 0])
 
 
 def test_predicts_any_points_from_features_alone():

@@ -5,6 +5,7 @@ import torch
 
 from amplify.errors import DataError
 from amplify.policy import AmplifyPolicy, BehaviourCloningPolicy
+from amplify.policy.atm import AtmPolicy
 from amplify.types import MotionTokens
 
 
@@ -72,6 +73,23 @@ def test_proprioception_that_is_no_number_reaches_no_robot(policy, observe):
     observation.proprio[1, 0] = float("nan")
     with pytest.raises(DataError, match="not finite"):
         policy.plan(observation)
+
+
+def test_observations_go_where_the_models_are(models, vision, text, observe):
+    parts = {name: models[name].to("meta") for name in ("forward", "tokenizer", "inverse")}
+    policies = (
+        AmplifyPolicy(**parts, vision=vision, text=text),
+        BehaviourCloningPolicy(model=models["behaviour_cloning"].to("meta"), vision=vision, text=text),
+        AtmPolicy(
+            predictor=models["track_transformer"].to("meta"),
+            model=models["track_policy"].to("meta"),
+            vision=vision,
+            text=text,
+        ),
+    )
+    for policy in policies:
+        assert policy.device.type == "meta"
+        assert policy.plan(observe("open")).actions.actions.device.type == "meta"
 
 
 def test_a_camera_too_many_is_refused(policy, observe):

@@ -120,7 +120,9 @@ def test_another_kind_or_schema_is_refused(path, change):
         load_bundle(path)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "unknown option", "unknown model", "not JSON", "impossible size"])
+@pytest.mark.parametrize(
+    "damage", ["truncated", "unknown option", "unknown model", "not JSON", "impossible size", "no names"]
+)
 def test_a_damaged_description_is_refused(path, damage):
     config = path / "config.json"
     if damage == "truncated":
@@ -132,6 +134,8 @@ def test_a_damaged_description_is_refused(path, damage):
         edit(config, lambda c: c["models"].update(oracle=c["models"].pop("forward")))
     elif damage == "impossible size":
         edit(config, lambda c: c["models"]["forward"]["dimensions"].update(patches=-1))
+    elif damage == "no names":
+        edit(config, lambda c: c.update(models=list(c["models"].values())))
     else:
         config.write_text("{")
     with pytest.raises((BundleError, UnknownNameError)) as caught:

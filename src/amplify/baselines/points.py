@@ -14,6 +14,7 @@ from amplify import rng
 from amplify.config import Config
 from amplify.coords import EVALUATION_SIZE_PX, displacements_from_pixels, displacements_to_pixels
 from amplify.nn.dropout import Dropout
+from amplify.nn.shapes import require_axes
 from amplify.nn.transformer import Transformer, embedding_table
 from amplify.tokens.point_embedding import fourier_features
 from amplify.tokens.weights import agreement, choose_points, known_steps, moving_points
@@ -160,9 +161,15 @@ class PointTrunk(nn.Module):
         self.transformer = Transformer(width, config.layers, config.heads, config.dropout)
 
     def condition(self, features: Features) -> Float[Tensor, "b c w"]:
-        """All patches of all views, then the instruction."""
-        patches = (self.vision(features.vision) + self.patch_positions).flatten(1, 2)
-        return torch.cat((patches, self.text(features.text)), dim=1)
+        """All patches of all views, then the instruction.
+
+        Raises:
+            DataError: Features of other views or patches.
+        """
+        views, patches, _ = self.patch_positions.shape
+        require_axes("image features", features.vision[..., 0], views=views, patches=patches)
+        seen = (self.vision(features.vision) + self.patch_positions).flatten(1, 2)
+        return torch.cat((seen, self.text(features.text)), dim=1)
 
     def forward(
         self,

@@ -38,7 +38,8 @@ class InverseConfig(Config):
             place of all views are joined to one ("concat").
         feature_norm: "patch" brings every image token to mean 0 and variance 1 over its channels, "none" takes it as
             it is.
-        key_positions: Whether context tokens carry learned positions. Without them the order of codes is invisible.
+        key_positions: Whether context tokens carry learned positions. Without them the order of codes is invisible,
+            except to the "token" denoiser, which has positions of its own.
         context_norm: Whether context tokens are normalised.
         image_dropout: Probability that a training sample loses its image; 1 makes a model that never sees one.
         motion: How inverse dynamics sees motion tokens: "codes" (FSQ vectors, as in the paper) or "steps" (the

@@ -64,8 +64,13 @@ class FeaturePolicy(ABC):
             raise DataError("this policy needs proprioception and the observation has none")
         if not observation.proprio.isfinite().all():
             raise DataError("proprioception that is not finite numbers", got=observation.proprio.tolist())
-        features = self.features(observation)
-        return self.plan_from_features(features, observation.proprio, previous=previous, generator=generator)
+        features, proprio = self.features(observation).to(self.device), observation.proprio.to(self.device)
+        return self.plan_from_features(features, proprio, previous=previous, generator=generator)
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where the models are: observations may come from elsewhere."""
 
     @abstractmethod
     def plan_from_features(
@@ -122,7 +127,12 @@ class AmplifyPolicy(FeaturePolicy):
         # Dropout must never reach a robot, whatever the models were last used for.
         self.forward = converted(forward.eval(), precision)
         self.tokenizer, self.inverse = tokenizer.eval(), converted(inverse.eval(), precision)
-        self._graph = compiled(self._likeliest, forward.start_token.device) if compile else None
+        self._graph = compiled(self._likeliest, self.device) if compile else None
+
+    @property
+    def device(self) -> torch.device:
+        """Where forward and inverse dynamics are."""
+        return self.forward.start_token.device
 
     def features(self, observation: Observation) -> Features:
         """As for every policy, with those of the eyes of inverse dynamics where it has its own."""
@@ -181,6 +191,11 @@ class BehaviourCloningPolicy(FeaturePolicy):
     def __init__(self, *, model: BehaviourCloning, vision: VisionEncoder, text: TextEncoder):
         super().__init__(vision, text)
         self.model = model.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.model.decoder.no_image.device
 
     def plan_from_features(
         self,

@@ -26,6 +26,11 @@ class AtmPolicy(FeaturePolicy):
         super().__init__(vision, text)
         self.predictor, self.model = predictor.eval(), model.eval()
 
+    @property
+    def device(self) -> torch.device:
+        """Where both models are."""
+        return self.model.queries.device
+
     def plan_from_features(
         self,
         features: Features,

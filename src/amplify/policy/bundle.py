@@ -172,7 +172,7 @@ def load_bundle(path: Path) -> Bundle:
     try:
         meta = dict(config["meta"])
         models = {name: _build(name, **described) for name, described in config["models"].items()}
-    except (KeyError, TypeError, RuntimeError, pydantic.ValidationError) as error:
+    except (AttributeError, KeyError, TypeError, RuntimeError, pydantic.ValidationError) as error:
         raise BundleError(f"{path / 'config.json'} does not describe models of this version", got=str(error)) from None
     _fill(models, weights, path)
     return Bundle(

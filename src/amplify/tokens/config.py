@@ -50,7 +50,8 @@ class TokenizerConfig(Config):
             encoded, see `amplify.tokens.camera_motion`; "kept" does not.
         decoding: How displacements are read from the scores where the caller names no mode, see
             `MotionTokenizer.decode`.
-        encoder_mask: Which tokens a token of the encoder may see.
+        encoder_mask: Which tokens a token of the encoder may see: itself and those before it in the string ("causal"),
+            itself alone ("per-step"), or all. With a string a view, all of a view stands before the next one.
         subset_points: Points a view that enter the loss, drawn anew for every window, half of them moving; 0 = all.
         moving_px: Path length above which a point counts as moving, pixels of a 128×128 frame.
         centre_bias: First logit of the class "does not move".
