@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from amplify.errors import UnknownNameError
 from amplify.evaluate.film import Film
@@ -111,3 +112,9 @@ def test_several_sentences_of_a_task_are_taken_in_turn(monkeypatch, tmp_path):
     heard.clear()
     evaluate_policies([spec], config, workers=0)
     assert set(heard) == {("go right",) * 3, ("go right",) * 2}
+
+
+@pytest.mark.parametrize("wrong", [{"rollouts": 0}, {"copies": 0}])
+def test_an_evaluation_of_nothing_is_refused(wrong):
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        RolloutConfig(tasks=("drawer-open",), **wrong)

@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from amplify.errors import AmplifyError, BundleError
@@ -151,3 +152,11 @@ def test_metrics_have_stage_split_and_name(tmp_path):
 def test_a_metric_line_cut_short_is_left_out(tmp_path):
     (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 1, "a": 2}) + '\n{"step": 2, "a"')
     assert read_metrics(tmp_path) == [{"step": 1, "a": 2}]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"batch_size": 0}, {"log_every": 0}, {"checkpoint_every": 0}, {"ema": 1.0}, {"clip": 0.0}, {"steps": -1}]
+)
+def test_budgets_that_mean_nothing_are_refused(wrong):
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        TrainConfig(**{"steps": 1, **wrong})

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from pydantic import Field
 
 from amplify import rng
 from amplify.config import Config
@@ -54,10 +55,10 @@ class RolloutConfig(Config):
 
     benchmark: str = "metaworld"
     tasks: tuple[str, ...]
-    rollouts: int = 20
+    rollouts: int = Field(default=20, ge=1)
     seed: int = 0
     controller: ControllerConfig = ControllerConfig()
-    copies: int = 10
+    copies: int = Field(default=10, ge=1)
     films: int = 0
     max_decisions: int | None = None
     instructions: tuple[tuple[str, str], ...] = ()

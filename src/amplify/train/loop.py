@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from amplify import rng
@@ -42,19 +43,19 @@ class TrainConfig(Config):
         checkpoint_every: Steps between two checkpoints.
     """
 
-    steps: int
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    warmup_steps: int = 100
+    steps: int = Field(ge=0)
+    batch_size: int = Field(default=64, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    warmup_steps: int = Field(default=100, ge=0)
     final_fraction: float = 0.02
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.95)
-    clip: float = 1.0
-    ema: float = 0.0
+    clip: float = Field(default=1.0, gt=0)
+    ema: float = Field(default=0.0, ge=0, lt=1)
     seed: int = 0
-    log_every: int = 50
-    validate_every: int = 0
-    checkpoint_every: int = 500
+    log_every: int = Field(default=50, ge=1)
+    validate_every: int = Field(default=0, ge=0)
+    checkpoint_every: int = Field(default=500, ge=1)
 
     def learning_rate_at(self, step: int) -> float:
         """The schedule: linear warm-up to the peak, cosine down to ``final_fraction`` of it."""
