@@ -20,7 +20,7 @@ KINDS: dict[str, dict] = {
         "head": "diffusion", "denoiser": "token", "diffusion_sampler": "ddpm", "diffusion_steps": 20,
     },
     "flow": {"head": "flow"},
-    "flow, steps apart, midpoint": {"head": "flow", "steps_attend": False, "flow_sampler": "midpoint"},
+    "flow, steps apart, Euler": {"head": "flow", "steps_attend": False, "flow_sampler": "euler"},
     "gaussian and discrete": {"head": "gaussian", "discrete": (1,)},
     "flow and discrete": {"head": "flow", "discrete": (1,)},
 }  # fmt: skip

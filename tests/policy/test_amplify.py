@@ -203,3 +203,11 @@ def test_inverse_dynamics_may_have_eyes_of_its_own(models, vision, text, observe
     own = AmplifyPolicy(**parts, vision=vision, text=text, inverse_vision=Blue()).plan(observation)
     assert torch.equal(own.tokens.indices, shared.tokens.indices)
     assert (own.actions.actions - shared.actions.actions).abs().max() > 1e-4
+
+
+def test_other_cameras_are_refused(parts, observe):
+    observation = observe("open")
+    AmplifyPolicy(**parts, cameras=observation.cameras).plan(observation)
+    AmplifyPolicy(**parts).plan(observation)
+    with pytest.raises(DataError, match="other cameras"):
+        AmplifyPolicy(**parts, cameras=("wrist",)).plan(observation)

@@ -32,6 +32,7 @@ def _amplify(bundle: Bundle, vision: VisionEncoder, text: TextEncoder, precision
         inverse=bundle.module("inverse", InverseDynamics),
         vision=vision,
         text=text,
+        cameras=info_of(bundle).cameras,
         inverse_vision=PatchEncoder(network=own) if isinstance(own, PatchNetwork) else None,
         precision=precision,
     )
@@ -39,7 +40,8 @@ def _amplify(bundle: Bundle, vision: VisionEncoder, text: TextEncoder, precision
 
 def _behaviour_cloning(bundle: Bundle, vision: VisionEncoder, text: TextEncoder, precision: str) -> Policy:
     model = bundle.module("behaviour_cloning", BehaviourCloning)
-    return BehaviourCloningPolicy(model=converted(model, precision), vision=vision, text=text)
+    cameras = info_of(bundle).cameras
+    return BehaviourCloningPolicy(model=converted(model, precision), vision=vision, text=text, cameras=cameras)
 
 
 def _atm(bundle: Bundle, vision: VisionEncoder, text: TextEncoder, precision: str) -> Policy:
@@ -48,6 +50,7 @@ def _atm(bundle: Bundle, vision: VisionEncoder, text: TextEncoder, precision: st
         model=converted(bundle.module("track_policy", TrackGuidedPolicy), precision),
         vision=vision,
         text=text,
+        cameras=info_of(bundle).cameras,
     )
 
 

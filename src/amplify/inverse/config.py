@@ -30,9 +30,10 @@ class InverseConfig(Config):
         betas: Share of the signal's power that each level takes away; the squared-cosine schedule by default.
         diffusion_sampler: "ddim" visits ``sampling_steps`` levels, "ddpm" all, adding fresh noise after each.
         flow_sampler: "euler" asks the network once a step, "midpoint" and "heun" twice.
-        sampling_steps: Steps from noise to actions. Eight come as near as a hundred: on two-dimensional chunks with two
-            ways to go, chosen by chance, the distance to the nearer way was 0.045 after 8 Euler steps, 0.049 after 100,
-            and 0.060 after 8 DDIM steps, 0.058 after 50.
+        sampling_steps: Steps from noise to actions; by default as many as cost eight calls of the network. On
+            two-dimensional chunks with two ways to go, chosen by chance, the distance to the nearer way was 0.045
+            after 8 Euler steps, 0.049 after 100, and 0.060 after 8 DDIM steps, 0.058 after 50. With an exact network,
+            8 Euler steps keep 72 % of the targets' spread, 8 of DDIM 67 %, 4 midpoint steps 97 %.
         clip_samples: Whether diffusion and flow keep what they draw in the range of the training data.
         view_fusion: Whether every image patch of every view is a token of its own ("tokens"), or patches at the same
             place of all views are joined to one ("concat").
@@ -63,8 +64,8 @@ class InverseConfig(Config):
     diffusion_steps: int = Field(default=100, ge=2)
     betas: tuple[float, ...] = ()
     diffusion_sampler: Literal["ddim", "ddpm"] = "ddim"
-    flow_sampler: Literal["euler", "midpoint", "heun"] = "euler"
-    sampling_steps: int = Field(default=8, ge=1)
+    flow_sampler: Literal["euler", "midpoint", "heun"] = "midpoint"
+    sampling_steps: int | None = Field(default=None, ge=1)
     clip_samples: bool = True
     view_fusion: Literal["tokens", "concat"] = "tokens"
     feature_norm: Literal["patch", "none"] = "patch"
@@ -86,9 +87,15 @@ class InverseConfig(Config):
             raise ValueError(f"{len(self.betas)} betas for {self.diffusion_steps} diffusion_steps")
         if any(not 0 < beta < 1 for beta in self.betas):
             raise ValueError("betas must lie between 0 and 1")
-        if self.head == "diffusion" and self.diffusion_sampler == "ddim" and self.sampling_steps > self.diffusion_steps:
-            raise ValueError(f"{self.sampling_steps} sampling_steps for {self.diffusion_steps} diffusion_steps")
+        if self.head == "diffusion" and self.diffusion_sampler == "ddim" and self.drawing_steps > self.diffusion_steps:
+            raise ValueError(f"{self.drawing_steps} sampling_steps for {self.diffusion_steps} diffusion_steps")
         return self
+
+    @property
+    def drawing_steps(self) -> int:
+        """``sampling_steps``, or what it is by default."""
+        twice = self.head == "flow" and self.flow_sampler != "euler"
+        return self.sampling_steps or (4 if twice else 8)
 
     @classmethod
     def paper(cls, **changes: Any) -> "InverseConfig":

@@ -69,7 +69,7 @@ def _diffusion(config: InverseConfig, action_width: int, context_tokens: int) ->
         config.betas or squared_cosine_betas(config.diffusion_steps),
         discount=config.discount,
         sampler=config.diffusion_sampler,
-        sampling_steps=config.sampling_steps,
+        sampling_steps=config.drawing_steps,
         clip_samples=config.clip_samples,
     )
 
@@ -79,7 +79,7 @@ def _flow(config: InverseConfig, action_width: int, context_tokens: int) -> Acti
         _denoiser(config, action_width, context_tokens),
         discount=config.discount,
         sampler=config.flow_sampler,
-        sampling_steps=config.sampling_steps,
+        sampling_steps=config.drawing_steps,
         clip_samples=config.clip_samples,
     )
 

@@ -24,10 +24,11 @@ class FeaturePolicy(ABC):
     Args:
         vision: Frozen eyes.
         text: Frozen ears.
+        cameras: Names of the views in training, in order, which observations must have; empty takes any.
     """
 
-    def __init__(self, vision: VisionEncoder, text: TextEncoder):
-        self.vision, self.text = vision, text
+    def __init__(self, vision: VisionEncoder, text: TextEncoder, cameras: tuple[str, ...] = ()):
+        self.vision, self.text, self.cameras = vision, text, cameras
         self._sentences: dict[str, Tensor] = {}
         self._goal: tuple[Tensor, Tensor] | None = None
 
@@ -62,6 +63,13 @@ class FeaturePolicy(ABC):
         """
         if observation.proprio is None:
             raise DataError("this policy needs proprioception and the observation has none")
+        if self.cameras and observation.cameras != self.cameras:
+            raise DataError(
+                "the observation is of other cameras than the policy was trained with",
+                got=", ".join(observation.cameras),
+                allowed=", ".join(self.cameras),
+                remedy="give the same views in the same order",
+            )
         if not observation.proprio.isfinite().all():
             raise DataError("proprioception that is not finite numbers", got=observation.proprio.tolist())
         features, proprio = self.features(observation).to(self.device), observation.proprio.to(self.device)
@@ -100,6 +108,7 @@ class AmplifyPolicy(FeaturePolicy):
         inverse: Image, proprioception and codes → actions.
         vision: Frozen eyes.
         text: Frozen ears.
+        cameras: See `FeaturePolicy`.
         inverse_vision: The eyes that inverse dynamics learned with; those of forward dynamics by default.
         precision: Of the weights of forward and inverse dynamics, one of `amplify.nn.precision.PRECISIONS`. On the
             same videos "bfloat16" keeps 99 % of the tokens and "int8" 97 %.
@@ -118,11 +127,12 @@ class AmplifyPolicy(FeaturePolicy):
         inverse: InverseDynamics,
         vision: VisionEncoder,
         text: TextEncoder,
+        cameras: tuple[str, ...] = (),
         inverse_vision: VisionEncoder | None = None,
         precision: str = "float32",
         compile: bool = False,
     ):
-        super().__init__(vision, text)
+        super().__init__(vision, text, cameras)
         self.inverse_vision = inverse_vision
         # Dropout must never reach a robot, whatever the models were last used for.
         self.forward = converted(forward.eval(), precision)
@@ -186,10 +196,13 @@ class BehaviourCloningPolicy(FeaturePolicy):
         model: The trained model.
         vision: Frozen eyes.
         text: Frozen ears.
+        cameras: See `FeaturePolicy`.
     """
 
-    def __init__(self, *, model: BehaviourCloning, vision: VisionEncoder, text: TextEncoder):
-        super().__init__(vision, text)
+    def __init__(
+        self, *, model: BehaviourCloning, vision: VisionEncoder, text: TextEncoder, cameras: tuple[str, ...] = ()
+    ):
+        super().__init__(vision, text, cameras)
         self.model = model.eval()
 
     @property

@@ -18,12 +18,19 @@ class AtmPolicy(FeaturePolicy):
         model: Image, proprioception, instruction and tracks → actions.
         vision: Frozen eyes.
         text: Frozen ears.
+        cameras: See `FeaturePolicy`.
     """
 
     def __init__(
-        self, *, predictor: TrackTransformer, model: TrackGuidedPolicy, vision: VisionEncoder, text: TextEncoder
+        self,
+        *,
+        predictor: TrackTransformer,
+        model: TrackGuidedPolicy,
+        vision: VisionEncoder,
+        text: TextEncoder,
+        cameras: tuple[str, ...] = (),
     ):
-        super().__init__(vision, text)
+        super().__init__(vision, text, cameras)
         self.predictor, self.model = predictor.eval(), model.eval()
 
     @property
