@@ -100,7 +100,7 @@ def test_too_few_points_tell_nothing(known):
 
 
 def test_points_on_a_line_leave_open_what_is_across_but_give_finite_motion():
-    line = torch.stack((torch.linspace(-1, 1, 12), torch.zeros(12)), dim=-1).expand(1, 1, 4, -1, -1)
+    line = torch.stack((torch.linspace(-1, 1, 24), torch.zeros(24)), dim=-1).expand(1, 1, 4, -1, -1)
     path = line + px(3) * torch.arange(4)[:, None, None]
     motion = camera_motion.estimate(windows(path))
     assert error_px(camera_motion.remove(windows(path), motion), windows(line.contiguous())) < 0.05
@@ -118,3 +118,16 @@ def test_leading_axes_and_views_are_independent():
 def test_more_frames_than_homographies_are_refused():
     with pytest.raises(UsageError, match="too few frames"):
         camera_motion.remove(scene(), moving_camera()[:, :, :4])
+
+
+def test_points_in_a_corner_do_not_tear_the_rest_apart():
+    """Few points close together, moving apart, fit a homography that would take other points beyond all bounds."""
+    start = torch.cat((grid(4) * 0.04 + 0.9, grid(4)))
+    path = start.expand(1, 1, 4, -1, -1).clone()
+    path[:, :, 1:, :16] += 0.4 * (start[:16] - 0.9) * (1 + 20 * (start[:16, :1] - 0.9))
+    visible = torch.ones(path.shape[:-1], dtype=torch.bool)
+    visible[:, :, 1:, 16:] = False
+    window = windows(path, visible)
+    motion = camera_motion.estimate(window)
+    assert camera_motion.remove(window, motion).points.abs().max() < 4
+    assert camera_motion.give_back(window, motion).points.abs().max() < 4

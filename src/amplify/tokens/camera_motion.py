@@ -19,7 +19,7 @@ from amplify.rng import torch_generator
 from amplify.tokens.weights import known_positions
 from amplify.types import TrackWindow
 
-FEWEST_POINTS = 8
+FEWEST_POINTS = 16
 """A frame with so few known points or fewer tells nothing; four determine a homography."""
 
 _CANDIDATES = 24
@@ -36,6 +36,9 @@ _SMALLEST_PX = 0.1
 
 _FARTHEST = 4.0
 """What one frame can count against a point, in squared cuts: a single bad frame does not expel it."""
+
+_STRETCH = 4.0
+"""A homography that makes some corner of the frame so many times larger or smaller, or mirrors it, is no camera's."""
 
 _RIDGE = 1e-8
 """Pull towards no motion, relative to the points' weights: points on a line leave some entries open."""
@@ -56,11 +59,20 @@ def estimate(window: TrackWindow) -> Float[Tensor, "*b v t 3 3"]:
     start = window.points[..., :1, :, :].expand_as(window.points[..., 1:, :, :])
     start, end = (torch.where(known[..., None], x, 0.0).double() for x in (start, window.points[..., 1:, :, :]))
     direct = _dominant(start, end, known)  # (*b, v, steps, 3, 3)
-    told = known.sum(dim=-1) > FEWEST_POINTS
+    told = (known.sum(dim=-1) > FEWEST_POINTS) & _plausible(direct)
     motion = [torch.eye(3, dtype=direct.dtype, device=direct.device).expand_as(direct[..., 0, :, :])]
     for step in range(direct.shape[-3]):
         motion.append(torch.where(told[..., step, None, None], direct[..., step, :, :], motion[-1]))
     return torch.stack(motion, dim=-3).to(window.points.dtype)
+
+
+def _plausible(homography: Tensor) -> Tensor:
+    """Whether the homographies (…, 3, 3) keep the area around each corner of the frame within `_STRETCH`."""
+    corners = torch.tensor([(x, y, 1.0) for x in (-1, 1) for y in (-1, 1)]).to(homography)
+    depth = (homography[..., 2:, :] * corners).sum(dim=-1)  # (…, 4)
+    # The determinant of a homography's Jacobian, for the ninth entry 1.
+    area = torch.linalg.det(homography)[..., None] / depth.pow(3)
+    return ((depth > 0) & (area > 1 / _STRETCH) & (area < _STRETCH)).all(dim=-1)
 
 
 def remove(window: TrackWindow, motion: Float[Tensor, "*b v t 3 3"]) -> TrackWindow:
