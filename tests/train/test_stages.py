@@ -15,15 +15,15 @@ from train import moving
 @pytest.fixture
 def windows(tmp_path):
     root = moving.write(tmp_path / "videos", actions=False)
-    track_dataset(Dataset.open(root), moving.Drift(), grid=4, horizon=moving.HORIZON, workers=0)
+    track_dataset(Dataset.open(root), moving.Drift(), grid=5, horizon=moving.HORIZON, workers=0)
     return WindowSet(
-        [Source(path=root)], tracks="tracks-drift-4x4-h6", features=None, actions=False, horizon=moving.HORIZON
+        [Source(path=root)], tracks="tracks-drift-5x5-h6", features=None, actions=False, horizon=moving.HORIZON
     )
 
 
 def tokenizer(**changes):
     torch.manual_seed(0)
-    sizes = {"views": 1, "points": 16, "steps": 5, "width": 16, "heads": 2, "decoder_hidden": 16}
+    sizes = {"views": 1, "points": 25, "steps": 5, "width": 16, "heads": 2, "decoder_hidden": 16}
     return MotionTokenizer(TokenizerConfig(**{**sizes, **changes}))
 
 
