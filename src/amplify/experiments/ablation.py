@@ -54,6 +54,9 @@ MOTION_OPTIONS: dict[str, Option] = {
     "encoder sees its own step only": Option(tokenizer={"encoder_mask": "per-step"}),
     "encoder sees all steps": Option(tokenizer={"encoder_mask": "full"}),
     "window 11×11 px": Option(tokenizer={"window": 11}),
+    "15×15 cells to 30 px": Option(tokenizer={"window_spacing": "log"}),
+    "continuous codes": Option(tokenizer={"quantised": False}),
+    "even use of codes": Option(tokenizer={"usage_weight": 0.1}),
     "20×20 points": Option(tokenizer={"points": 400}, tracking={"grid": 20}),
     "horizon 8": Option(tokenizer={"steps": 7}, tracking={"horizon": 8}),
     "expectation on all points": Option(decoding={"decoding": "expectation"}),
@@ -74,6 +77,8 @@ ACTION_OPTIONS: dict[str, dict[str, Any]] = {
     "no image": {"image_dropout": 1.0},
     "FSQ codes in place of decoder states": {"motion": "codes"},
     "L1 head": {"head": "l1"},
+    "flow head": {"head": "flow"},
+    "diffusion head": {"head": "diffusion"},
 }
 """Name → settings of inverse dynamics that differ."""
 
