@@ -1,7 +1,8 @@
 """What each option of training and decoding is worth: one option changed at a time, everything else as in the lab.
 
 Options of the motion models are scored by foreseen tracks on held-out episodes, those of inverse dynamics by success
-in closed loop with 5 demonstrations a task.
+in closed loop with 5 demonstrations a task. Motion models train for a share of the lab's steps (`ablation_share`), so that
+all options fit into an hour.
 """
 
 from collections.abc import Mapping, Sequence
@@ -92,7 +93,7 @@ class Ablation(Study):
 
     def __init__(self, config: LabConfig):
         super().__init__(config)
-        self.lab = Lab(config)
+        self.lab = Lab(config).shortened(config.ablation_share)
 
     def goals(self) -> Sequence[Cell]:
         """Track scores of every motion option, rollouts of every action option."""
@@ -100,7 +101,7 @@ class Ablation(Study):
         return [*tracks, *[cell for arm in self.arms() for cells in arm.runs for cell in cells]]
 
     def _forward(self, option: Option, seed: int) -> Forward:
-        lab = Lab(changed(self.config, {"tracking": changed(self.config.tracking, option.tracking)}))
+        lab = Lab(changed(self.lab.config, {"tracking": changed(self.config.tracking, option.tracking)}))
         videos = lab.data(lab.videos())
         tokenizer = lab.tokenizer(videos, seed=seed, **option.tokenizer)
         return lab.forward(videos, tokenizer=tokenizer, seed=seed, **option.forward)

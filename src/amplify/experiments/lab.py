@@ -58,6 +58,7 @@ class LabConfig(Config):
         training_seeds: Policies trained with other seeds, a cell of the table.
         motion_seeds: The same for motion models, where these are what is compared.
         ablation_seeds: The same for each option of the ablation.
+        ablation_share: Share of the steps that the motion models of each option of the ablation get.
         rollouts: Initial states a task.
         max_decisions: Step limit of a rollout.
         controller: Replanning and ensembling, for every policy.
@@ -84,6 +85,7 @@ class LabConfig(Config):
     training_seeds: int = 3
     motion_seeds: int = 2
     ablation_seeds: int = 1
+    ablation_share: float = 0.5
     rollouts: int = 10
     max_decisions: int = 60
     controller: ControllerConfig = ControllerConfig(replan_every=2)
@@ -276,6 +278,15 @@ class Lab:
                 copies=min(20, rollouts),
             ),
         )
+
+    def shortened(self, share: float) -> "Lab":
+        """The same with motion models that train for a share of the steps."""
+        budgets = {
+            name: training.model_copy(update={"steps": max(1, round(share * training.steps))})
+            for name in ("tokenizer_training", "forward_training")
+            for training in (getattr(self.config, name),)
+        }
+        return Lab(self.config.model_copy(update=budgets))
 
     def seeded(self, training: TrainConfig, index: int | None = None) -> TrainConfig:
         """The budget with the study's seed, or that of one of several trainings of the same model."""
