@@ -1,8 +1,8 @@
 """What each option of training and decoding is worth: one option changed at a time, everything else as in the lab.
 
 Options of the motion models are scored by foreseen tracks on held-out episodes, those of inverse dynamics by success
-in closed loop with 5 demonstrations a task. Motion models train for a share of the lab's steps (`ablation_share`), so that
-all options fit into an hour.
+in closed loop with 5 demonstrations a task. Motion models train for a share of the lab's steps (`ablation_share`), so
+that all options fit into an hour.
 """
 
 from collections.abc import Mapping, Sequence
