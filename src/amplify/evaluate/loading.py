@@ -129,7 +129,8 @@ class Loader:
         if vision is None or text is None:
             raise BundleError(
                 f"{path} names no encoders, so it sees and hears nothing",
-                remedy="train forward or inverse dynamics first",
+                remedy="train forward or inverse dynamics first; a checkpoint that was imported without its encoders "
+                "takes features, see amplify.policy",
             )
         return self._encoder(path, "vision_encoder", vision), self._encoder(path, "text_encoder", text)
 
