@@ -20,7 +20,7 @@ from amplify.tokens.weights import known_positions
 from amplify.types import TrackWindow
 
 FEWEST_POINTS = 16
-"""A frame with so few known points or fewer tells nothing; four determine a homography."""
+"""A frame with fewer known points tells nothing; four determine a homography."""
 
 _CANDIDATES = 24
 """Random candidates of a frame; with a third of the points on objects, one of 24 is free of them in 99 % of frames."""
@@ -49,7 +49,7 @@ def estimate(window: TrackWindow) -> Float[Tensor, "*b v t 3 3"]:
     """The homography that takes each view's query frame to every frame, identity for the first.
 
     The dominant motion is that of most points, so an object that fills the frame passes for the scene. From a frame
-    with at most `FEWEST_POINTS` points known in it and in the query frame on, the camera counts as still until more are
+    with fewer than `FEWEST_POINTS` points known in it and in the query frame on, the camera counts as still until more are
     known.
 
     Args:
@@ -59,7 +59,7 @@ def estimate(window: TrackWindow) -> Float[Tensor, "*b v t 3 3"]:
     start = window.points[..., :1, :, :].expand_as(window.points[..., 1:, :, :])
     start, end = (torch.where(known[..., None], x, 0.0).double() for x in (start, window.points[..., 1:, :, :]))
     direct = _dominant(start, end, known)  # (*b, v, steps, 3, 3)
-    told = (known.sum(dim=-1) > FEWEST_POINTS) & _plausible(direct)
+    told = (known.sum(dim=-1) >= FEWEST_POINTS) & _plausible(direct)
     motion = [torch.eye(3, dtype=direct.dtype, device=direct.device).expand_as(direct[..., 0, :, :])]
     for step in range(direct.shape[-3]):
         motion.append(torch.where(told[..., step, None, None], direct[..., step, :, :], motion[-1]))
