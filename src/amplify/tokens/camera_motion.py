@@ -49,8 +49,8 @@ def estimate(window: TrackWindow) -> Float[Tensor, "*b v t 3 3"]:
     """The homography that takes each view's query frame to every frame, identity for the first.
 
     The dominant motion is that of most points, so an object that fills the frame passes for the scene. From a frame
-    with fewer than `FEWEST_POINTS` points known in it and in the query frame on, the camera counts as still until more are
-    known.
+    with fewer than `FEWEST_POINTS` points known in it and in the query frame on, the camera counts as still until more
+    are known; likewise where a homography through those few would tear the rest of the frame apart.
 
     Args:
         window: Tracks; only points that are visible and valid are used.
