@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 TORCH_ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 
-.PHONY: install demo test test-slow check lint types rooms clean
+.PHONY: install demo test test-slow torture check lint types rooms clean
 
 install: $(STAMP)
 
@@ -33,6 +33,9 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
+
+torture: $(STAMP)
+	$(BIN)/python -m pytest -m torture -s tests/torture
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
