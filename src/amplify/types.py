@@ -127,12 +127,15 @@ class Features(_Batchable):
         text: Instruction tokens (one pooled token for a sentence encoder).
         goal: Patch tokens of every view of the image to be reached; None where the instruction alone says it.
         inverse_vision: Patch tokens of the eyes that inverse dynamics learned with; None where it shares ``vision``.
+        present: False for a view that the source lacks: what stands in its place is not looked at. None where every
+            view is there.
     """
 
     vision: Float[Tensor, "*b v p d"]
     text: Float[Tensor, "*b l e"]
     goal: Float[Tensor, "*b v p d"] | None = None
     inverse_vision: Float[Tensor, "*b v p d"] | None = None
+    present: Bool[Tensor, "*b v"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,3 +61,16 @@ def test_image_dropout_and_sampling_are_those_of_the_shared_trunk():
     assert losses[0] != losses[1]
     drawn = model.eval().act(features, proprio, generator=torch.Generator().manual_seed(0)).actions
     assert not torch.equal(drawn, model.act(features, proprio).actions)
+
+
+def test_a_view_that_is_not_present_is_not_looked_at():
+    model, (features, proprio, actions) = make_model().eval(), make_batch()
+    seen = [
+        replace(features, vision=features.vision + shift, present=torch.tensor([[True], [False], [False], [False]]))
+        for shift in (0.0, 1e3)
+    ]
+    acted = [model.act(each, proprio).actions for each in seen]
+    assert torch.equal(acted[0][1:], acted[1][1:])
+    assert not torch.equal(acted[0][1:], model.act(features, proprio).actions[1:])
+    losses = [model.loss(each.map(lambda x: x[1:]), proprio[1:], actions.map(lambda x: x[1:]))[0] for each in seen]
+    assert losses[0] == losses[1]

@@ -41,6 +41,19 @@ def test_actions_follow_the_tracks():
     assert (model.act(same, proprio, turned).actions - actions.actions.flip(0)).abs().mean() < 0.1
 
 
+def test_a_view_that_is_not_present_is_not_looked_at():
+    model, (features, proprio, tracks, actions) = make_model().eval(), make_batch()
+    seen = [
+        replace(features, vision=features.vision + shift, present=torch.zeros(4, 1, dtype=torch.bool))
+        for shift in (0.0, 1e3)
+    ]
+    acted = [model.act(each, proprio, tracks).actions for each in seen]
+    assert torch.equal(*acted)
+    assert not torch.equal(acted[0], model.act(features, proprio, tracks).actions)
+    losses = [model.loss(each, proprio, tracks, actions)[0] for each in seen]
+    assert losses[0] == losses[1]
+
+
 def test_the_instruction_matters():
     model, (features, proprio, tracks, _) = make_model().eval(), make_batch()
     other = replace(features, text=features.text.roll(1, dims=0))

@@ -34,6 +34,20 @@ def test_features_of_other_patches_are_refused():
             model.predict(fewer, tracks.points[:, :, 0])
 
 
+def test_a_view_that_is_not_present_is_not_looked_at():
+    model, (features, tracks) = make_model().eval(), make_windows()
+    with torch.no_grad():
+        model.out.weight.normal_()
+    queries = tracks.points[:, :, 0]
+    absent = replace(features, present=torch.tensor([[True], [False], [False], [False]]))
+    one, other = model.predict(absent, queries).points, model.predict(features, queries).points
+    assert torch.equal(one[0], other[0])
+    assert not torch.allclose(one[1:], other[1:])
+    junk = features.vision.clone()
+    junk[1:] = torch.nan
+    assert torch.equal(model.predict(replace(absent, vision=junk), queries).points, one)
+
+
 def test_predicts_any_points_from_features_alone():
     model, (features, _) = make_model().eval(), make_windows()
     with torch.no_grad():

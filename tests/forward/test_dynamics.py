@@ -109,18 +109,76 @@ def test_patches_have_places():
     assert not torch.allclose(model.logits(features, tokens), model.logits(turned, tokens), atol=1e-5)
 
 
-def test_tokens_that_do_not_count_change_nothing():
-    model = make_model().eval()
+PADDING = {
+    "past the end": torch.arange(15).expand(4, 15) >= torch.tensor([10, 15, 3, 12])[:, None],
+    "a view that is not there": torch.arange(15).expand(4, 15) < torch.tensor([0, 7, 0, 7])[:, None],
+}
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("at_once", [0.0, 0.5])
+@pytest.mark.parametrize("where", PADDING)
+def test_tokens_that_do_not_count_change_nothing(where, at_once, training):
+    model = make_model(at_once=at_once, mean_code_weight=2.0, label_smoothing=0.1).train(training)
     features, tokens = make_batch()
-    valid = torch.ones(4, 15, dtype=torch.bool)
-    valid[:, 10:] = False
-    indices = tokens.indices.clone()
-    indices[:, 10:] = 0
-    one, _ = model.loss(features, tokens, valid)
-    other, _ = model.loss(features, MotionTokens(indices=indices), valid)
-    assert one.item() == pytest.approx(other.item())
-    assert one.item() != pytest.approx(model.loss(features, tokens)[0].item())
+    valid = ~PADDING[where]
+
+    def results(indices):
+        model.zero_grad()
+        loss, logs = model.loss(features, MotionTokens(indices=indices), valid)
+        loss.backward()
+        gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+        return {"loss": loss.detach(), **{name: torch.as_tensor(value) for name, value in logs.items()}, **gradients}
+
+    one = results(tokens.indices)
+    other = results(torch.where(valid, tokens.indices, torch.randint_like(tokens.indices, 1920)))
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+    assert one["loss"] != results(torch.where(valid, (tokens.indices + 8) % 1920, tokens.indices))["loss"]
+    assert one["loss"] != model.loss(features, tokens)[0]
+
+
+def test_the_loss_is_that_of_the_windows_tokens_that_count():
+    model = make_model(at_once=0.0).eval()
+    features, tokens = make_batch()
+    valid = ~PADDING["past the end"]
+    surprise = -model.logits(features, tokens).log_softmax(-1).gather(-1, tokens.indices[..., None])[..., 0]
+    assert model.loss(features, tokens, valid)[0].item() == pytest.approx(surprise[valid].mean().item(), rel=1e-5)
     assert model.loss(features, tokens, torch.zeros_like(valid))[0].item() == 0
+
+
+def absent(features, junk) -> Features:
+    """The second view is missing in samples 1 and 3."""
+    present = torch.tensor([[True, True], [True, False], [True, True], [True, False]])
+    gone = ~present[..., None, None]
+    return replace(
+        features,
+        present=present,
+        vision=features.vision.masked_fill(gone, junk),
+        goal=features.goal.masked_fill(gone, junk),
+    )
+
+
+@pytest.mark.parametrize("feature_norm", ["patch", "set", "none"])
+def test_a_view_that_is_not_present_changes_nothing(feature_norm):
+    model = make_model(feature_norm=feature_norm, goal="both", at_once=0.5).train()
+    features, tokens = make_batch()
+
+    def results(junk):
+        seen = absent(features, junk)
+        model.fit_statistics(seen)
+        model.zero_grad()
+        loss, _ = model.loss(seen, tokens)
+        loss.backward()
+        gradients = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+        return [loss.detach(), model.generate(seen).indices, model.foresee(seen), *gradients]
+
+    for one, other in zip(results(0.5), results(torch.nan), strict=True):
+        assert torch.equal(one, other)
+    there, partly = model.logits(features, tokens), model.logits(absent(features, 0.5), tokens)
+    assert torch.equal(there[0], partly[0])
+    assert not torch.allclose(there[1], partly[1], atol=1e-4)
 
 
 def test_log_likelihood_is_the_negative_loss_of_the_string():

@@ -62,6 +62,28 @@ def test_actions_stay_in_the_range_of_the_data():
     assert not torch.equal(drawn, model.act(features, proprio, codes).actions)
 
 
+@pytest.mark.parametrize("fusion", ["tokens", "concat"])
+def test_a_view_that_is_not_present_changes_nothing(fusion):
+    model, (features, *rest) = make_model(view_fusion=fusion), make_batch()
+    present = torch.tensor([[True, True], [True, False], [False, True], [False, False]])
+
+    def results(junk):
+        seen = replace(features, present=present, vision=features.vision.masked_fill(~present[..., None, None], junk))
+        model.zero_grad()
+        loss, _ = model.loss(seen, *rest)
+        loss.backward()
+        gradients = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+        return [loss.detach(), model.act(seen, *rest[:2]).actions, *gradients]
+
+    for one, other in zip(results(0.5), results(torch.nan), strict=True):
+        assert torch.equal(one, other)
+    whole, partly = model.act(features, *rest[:2]).actions, results(0.0)[1]
+    assert torch.equal(whole[0], partly[0])
+    assert not any(torch.allclose(whole[row], partly[row], atol=1e-5) for row in (1, 2, 3))
+    blind = model.decoder.context(features.vision, *rest[:2], blind=~present.any(dim=1))
+    torch.testing.assert_close(model.decoder.context(features.vision, *rest[:2], present=present)[3], blind[3])
+
+
 def test_the_goal_text_is_never_read():
     model, (features, *rest) = make_model().eval(), make_batch()
     other = replace(features, text=torch.full_like(features.text, torch.nan))

@@ -64,10 +64,13 @@ class BehaviourCloning(nn.Module):
     ) -> tuple[Tensor, dict[str, float | Tensor]]:
         """See `ActionDecoder.loss`."""
         guide = self.text_norm(features.text)
-        return self.decoder.loss(features.vision, proprio, guide, actions, generator=generator)
+        return self.decoder.loss(
+            features.vision, proprio, guide, actions, present=features.present, generator=generator
+        )
 
     def act(
         self, features: Features, proprio: Float[Tensor, "b p"], *, generator: torch.Generator | None = None
     ) -> ActionChunk:
         """Actions in environment units; the mode where there is no generator."""
-        return self.decoder.act(features.vision, proprio, self.text_norm(features.text), generator=generator)
+        guide = self.text_norm(features.text)
+        return self.decoder.act(features.vision, proprio, guide, present=features.present, generator=generator)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from amplify import rng
 from amplify.config import Config
 from amplify.coords import EVALUATION_SIZE_PX, displacements_from_pixels, displacements_to_pixels
+from amplify.nn.absent import without_absent
 from amplify.nn.dropout import Dropout
 from amplify.nn.shapes import require_axes
 from amplify.nn.transformer import Transformer, embedding_table
@@ -161,14 +162,15 @@ class PointTrunk(nn.Module):
         self.transformer = Transformer(width, config.layers, config.heads, config.dropout)
 
     def condition(self, features: Features) -> Float[Tensor, "b c w"]:
-        """All patches of all views, then the instruction.
+        """All patches of all views, then the instruction; of a view that is not present only its patches' positions.
 
         Raises:
             DataError: Features of other views or patches.
         """
         views, patches, _ = self.patch_positions.shape
         require_axes("image features", features.vision[..., 0], views=views, patches=patches)
-        seen = (self.vision(features.vision) + self.patch_positions).flatten(1, 2)
+        vision = without_absent(features.vision, features.present)
+        seen = (without_absent(self.vision(vision), features.present) + self.patch_positions).flatten(1, 2)
         return torch.cat((seen, self.text(features.text)), dim=1)
 
     def forward(

@@ -97,7 +97,10 @@ class TrackGuidedPolicy(nn.Module):
             actions: Environment units.
             generator: Draws which images are dropped.
         """
-        return self.decoder.loss(features.vision, proprio, self._guide(features, tracks), actions, generator=generator)
+        guide = self._guide(features, tracks)
+        return self.decoder.loss(
+            features.vision, proprio, guide, actions, present=features.present, generator=generator
+        )
 
     def act(
         self,
@@ -108,7 +111,8 @@ class TrackGuidedPolicy(nn.Module):
         generator: torch.Generator | None = None,
     ) -> ActionChunk:
         """Actions that follow the tracks, in environment units; the mode where there is no generator."""
-        return self.decoder.act(features.vision, proprio, self._guide(features, tracks), generator=generator)
+        guide = self._guide(features, tracks)
+        return self.decoder.act(features.vision, proprio, guide, present=features.present, generator=generator)
 
     def _guide(self, features: Features, tracks: TrackWindow) -> Tensor:
         path = self.path_scaler.scale(paths_px(tracks.points).flatten(-2))

@@ -10,14 +10,15 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from amplify.errors import DataError, UsageError
 from amplify.forward.classifier import LevelClassifier
 from amplify.forward.config import ForwardConfig
 from amplify.forward.generation import Generation, one_by_one, verified
+from amplify.forward.objective import distance, surprise, token_weights
 from amplify.forward.prefix import Prefix
 from amplify.forward.reading import Reading
+from amplify.nn.absent import without_absent
 from amplify.nn.dropout import Dropout
 from amplify.nn.fsq import FSQ
 from amplify.nn.masks import prefix_causal
@@ -90,26 +91,30 @@ class ForwardDynamics(nn.Module):
     def condition(self, features: Features) -> Float[Tensor, "b c w"]:
         """The conditioning tokens: all patches of all views, then those of the goal's image, then the instruction.
 
+        A view that is not present leaves nothing but its patches' positions.
+
         Raises:
             DataError: A goal image is needed and there is none, the instruction has more tokens than there is room
                 for, or features are those of other cameras or encoders.
         """
-        parts = [self._seen("image features", features.vision, self.patch_positions)]
+        parts = [self._seen("image features", features.vision, features.present, self.patch_positions)]
         if self.config.goal != "text":
             if features.goal is None:
                 raise DataError(
                     "this forward model is shown its goal as an image and the features have none",
                     remedy="fill Features.goal with the features of the image to be reached",
                 )
-            parts.append(self._seen("features of the goal's image", features.goal, self.goal_positions))
+            goal = self._seen("features of the goal's image", features.goal, features.present, self.goal_positions)
+            parts.append(goal)
         if self.config.goal != "image":
             parts.append(self._words(features.text))
         return torch.cat(parts, dim=1)
 
-    def _seen(self, what: str, vision: Float[Tensor, "b v p d"], positions: Tensor) -> Float[Tensor, "b c w"]:
+    def _seen(self, what: str, vision: Tensor, present: Tensor | None, positions: Tensor) -> Float[Tensor, "b c w"]:
         views, patches, _ = positions.shape
         require_axes(what, vision, views=views, patches=patches, channels=self.dimensions["vision_width"])
-        return (self.vision(vision) + positions).flatten(1, 2)
+        seen = without_absent(self.vision(without_absent(vision, present)), present)
+        return (seen + positions).flatten(1, 2)
 
     def _words(self, text: Float[Tensor, "b l e"]) -> Float[Tensor, "b l w"]:
         require_axes("instructions", text, channels=self.dimensions["text_width"])
@@ -128,7 +133,7 @@ class ForwardDynamics(nn.Module):
         """
         normal = self.vision[0]
         if isinstance(normal, Standardise):
-            normal.fit(features.vision)
+            normal.fit(features.vision if features.present is None else features.vision[features.present])
 
     def logits(self, features: Features, tokens: MotionTokens) -> Float[Tensor, "b k codes"]:
         """Teacher-forced scores: position i has seen the conditioning and the tokens before i."""
@@ -179,7 +184,8 @@ class ForwardDynamics(nn.Module):
         Args:
             features: Frozen features of the first frame and of the instruction.
             tokens: The motion that followed.
-            valid: Tokens that count; all by default.
+            valid: Tokens that count, all by default: False past an episode's end, and in a view that a source lacks.
+                Whatever stands there is read as the code in the middle.
 
         Returns:
             A scalar, and figures to log: ``cross_entropy``; in evaluation that of the teacher-forced tokens, without
@@ -189,32 +195,33 @@ class ForwardDynamics(nn.Module):
         Raises:
             UsageError: The configuration has fewer classes than there are codes, and a token is one of the others.
         """
+        weight, config = token_weights(tokens, valid), self.config
+        if valid is not None:
+            middle = self.codebook.indices(torch.zeros_like(self.every_code[0]))
+            tokens = MotionTokens(indices=torch.where(valid, tokens.indices, middle))
         self._require_classes(tokens)
-        weight = torch.ones(tokens.indices.shape, device=tokens.indices.device) if valid is None else valid.float()
-        weight = weight / weight.sum().clamp_min(1)
-        config = self.config
+        codes = self.codebook.codes(tokens.indices)
         if self.training:
-            scores, blind = self._mixed(features, tokens)
-            loss = self._surprise(scores, tokens, weight, config.label_smoothing)
+            scores, blind = self._mixed(features, codes)
+            loss = surprise(scores, tokens.indices, weight, config.label_smoothing)
             logs: dict[str, float | Tensor] = {"cross_entropy": loss.detach()}
             if blind and config.mean_code_weight:
-                of_blind = MotionTokens(indices=tokens.indices[:blind])
-                share = weight[:blind].sum().clamp_min(1e-6)
-                distance = self._distance(scores[:blind], of_blind, weight[:blind]) / share
-                loss = loss + config.mean_code_weight * distance
-                logs["mean_code_distance"] = distance.detach()
+                share = weight[:blind] / weight[:blind].sum().clamp_min(1e-6)
+                off = distance(self._mean_codes(scores[:blind]), codes[:blind], share)
+                loss = loss + config.mean_code_weight * off
+                logs["mean_code_distance"] = off.detach()
             return loss, logs
         scores = self.logits(features, tokens)
-        loss = (1 - config.at_once) * self._surprise(scores, tokens, weight, config.label_smoothing)
-        logs = {"cross_entropy": self._surprise(scores, tokens, weight, 0.0).detach()}
+        loss = (1 - config.at_once) * surprise(scores, tokens.indices, weight, config.label_smoothing)
+        logs = {"cross_entropy": surprise(scores, tokens.indices, weight, 0.0).detach()}
         logs["token_accuracy"] = (weight * (scores.argmax(dim=-1) == tokens.indices)).sum()
         if config.at_once:
             scores = self.logits_at_once(features)
-            distance = self._distance(scores, tokens, weight)
-            loss = loss + config.at_once * self._surprise(scores, tokens, weight, config.label_smoothing)
-            loss = loss + config.mean_code_weight * distance
-            logs["cross_entropy_at_once"] = self._surprise(scores, tokens, weight, 0.0).detach()
-            logs["mean_code_distance"] = distance.detach()
+            off = distance(self._mean_codes(scores), codes, weight)
+            loss = loss + config.at_once * surprise(scores, tokens.indices, weight, config.label_smoothing)
+            loss = loss + config.mean_code_weight * off
+            logs["cross_entropy_at_once"] = surprise(scores, tokens.indices, weight, 0.0).detach()
+            logs["mean_code_distance"] = off.detach()
         return loss, logs
 
     def _require_classes(self, tokens: MotionTokens) -> None:
@@ -226,24 +233,16 @@ class ForwardDynamics(nn.Module):
                 remedy="leave `classes` empty: only imported checkpoints need fewer",
             )
 
-    def _mixed(self, features: Features, tokens: MotionTokens) -> tuple[Tensor, int]:
+    def _mixed(self, features: Features, codes: Float[Tensor, "b k c"]) -> tuple[Tensor, int]:
         """Scores of a training batch, and how many of its first windows were foreseen all at once.
 
         The windows of a batch are in random order, so the first ones are as good as any.
         """
-        before = self.code(self.codebook.codes(tokens.indices[:, :-1]))
+        before = self.code(codes[:, :-1])
         blind = round(self.config.at_once * len(before))
         if blind:
             before = torch.cat((self._unknown(blind), before[blind:]))
         return self._scores(features, before), blind
-
-    def _surprise(self, scores: Tensor, tokens: MotionTokens, weight: Tensor, smoothing: float) -> Tensor:
-        flat, target = scores.float().flatten(0, 1), tokens.indices.flatten()
-        return (weight.flatten() * cross_entropy(flat, target, reduction="none", label_smoothing=smoothing)).sum()
-
-    def _distance(self, scores: Tensor, tokens: MotionTokens, weight: Tensor) -> Tensor:
-        off = self._mean_codes(scores) - self.codebook.codes(tokens.indices)
-        return (weight * off.square().sum(dim=-1)).sum()
 
     @torch.no_grad()
     def foresee(self, features: Features) -> Float[Tensor, "b k c"]:

@@ -8,6 +8,7 @@ from amplify.inverse.config import InverseConfig
 from amplify.inverse.discrete import MixedHead
 from amplify.inverse.heads import make_head
 from amplify.inverse.scaler import Scaler
+from amplify.nn.absent import without_absent
 from amplify.nn.shapes import require_axes
 from amplify.nn.standardise import feature_norm
 from amplify.nn.transformer import embedding_table
@@ -81,9 +82,10 @@ class ActionDecoder(nn.Module):
         guide: Float[Tensor, "b g e"],
         actions: ActionChunk,
         *,
+        present: Bool[Tensor, "b v"] | None = None,
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, dict[str, float | Tensor]]:
-        """The head's loss on valid actions.
+        """The head's loss on valid actions; arguments are those of `context`.
 
         Returns:
             A scalar, and figures to log: ``action_error`` (mean absolute error of the head's best guess, scaled units).
@@ -92,7 +94,7 @@ class ActionDecoder(nn.Module):
             DataError: Something is of another shape than the model was made for.
         """
         self._require("action chunks", actions.actions)
-        context = self.context(vision, proprio, guide, blind=self._drop_images(vision, generator))
+        context = self.context(vision, proprio, guide, present=present, blind=self._drop_images(vision, generator))
         target = self.action_scaler.scale(actions.actions).clamp(-1, 1)
         loss, guess = self.head.loss(context, target, actions.valid, generator=generator)
         error = (guess - target).abs().mean(dim=-1)
@@ -105,6 +107,7 @@ class ActionDecoder(nn.Module):
         proprio: Float[Tensor, "b q"],
         guide: Float[Tensor, "b g e"],
         *,
+        present: Bool[Tensor, "b v"] | None = None,
         generator: torch.Generator | None = None,
     ) -> ActionChunk:
         """An action chunk in environment units; without a generator the mode, or a draw that is always the same.
@@ -112,7 +115,7 @@ class ActionDecoder(nn.Module):
         Raises:
             DataError: Something is of another shape than the model was made for.
         """
-        scaled = self.head.sample(self.context(vision, proprio, guide), generator=generator)
+        scaled = self.head.sample(self.context(vision, proprio, guide, present=present), generator=generator)
         actions = self.action_scaler.unscale(scaled)
         return ActionChunk(actions=actions, valid=torch.ones_like(actions[..., 0], dtype=torch.bool))
 
@@ -122,6 +125,7 @@ class ActionDecoder(nn.Module):
         proprio: Float[Tensor, "b q"],
         guide: Float[Tensor, "b g e"],
         *,
+        present: Bool[Tensor, "b v"] | None = None,
         blind: Bool[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b c w"]:
         """The tokens that the head sees: of the image, of proprioception (one), of the guide.
@@ -130,6 +134,7 @@ class ActionDecoder(nn.Module):
             vision: Patch tokens of every view.
             proprio: Environment units.
             guide: What says what to do.
+            present: False for views that a source lacks: as if those had been dropped; all are there by default.
             blind: Which samples lose their image; by default none, or all of a model that never sees one.
 
         Raises:
@@ -140,8 +145,15 @@ class ActionDecoder(nn.Module):
         if blind is None:
             blind = torch.full((vision.shape[0],), self.config.image_dropout == 1, device=vision.device)
         joined = self.config.view_fusion == "concat"
+        vision = without_absent(vision, present)
         image = self.vision(vision.transpose(1, 2).flatten(2) if joined else vision.flatten(1, 2))
-        image = torch.where(blind[:, None, None], self.no_image, image)
+        unseen = blind[:, None]
+        if present is not None:
+            absent = ~present
+            # Joined patches are those of all views, so they are lost with the last view only.
+            absent = absent.all(dim=1)[:, None] if joined else absent.repeat_interleave(vision.shape[2], dim=1)
+            unseen = unseen | absent
+        image = torch.where(unseen[..., None], self.no_image, image)
         tokens = (image, self.proprio(self.proprio_scaler.scale(proprio))[:, None], self.guide(guide))
         context = torch.cat(tokens, dim=1)
         return self.context_norm(context if self.positions is None else context + self.positions)

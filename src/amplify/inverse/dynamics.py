@@ -65,13 +65,15 @@ class InverseDynamics(nn.Module):
         """See `ActionDecoder.loss`.
 
         Args:
-            features: Only the image is used.
+            features: Only the image is used, of views that are present.
             proprio: Environment units.
             codes: FSQ vectors of real or predicted motion.
             actions: Environment units.
             generator: Draws which images are dropped.
         """
-        return self.decoder.loss(features.vision, proprio, codes, actions, generator=generator)
+        return self.decoder.loss(
+            features.vision, proprio, codes, actions, present=features.present, generator=generator
+        )
 
     def act(
         self,
@@ -82,4 +84,4 @@ class InverseDynamics(nn.Module):
         generator: torch.Generator | None = None,
     ) -> ActionChunk:
         """The actions that make the motion happen, in environment units; the mode where there is no generator."""
-        return self.decoder.act(features.vision, proprio, codes, generator=generator)
+        return self.decoder.act(features.vision, proprio, codes, present=features.present, generator=generator)
