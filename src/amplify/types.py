@@ -146,11 +146,13 @@ class Pictures(_Batchable):
         images: uint8 RGB of every view.
         text: Instruction tokens, cached.
         goal: Every view of the image to be reached; None where the instruction alone says it.
+        present: False for a view that was not seen, whose images are black; None where all were.
     """
 
     images: UInt8[Tensor, "*b v h w 3"]
     text: Float[Tensor, "*b l e"]
     goal: UInt8[Tensor, "*b v h w 3"] | None = None
+    present: Bool[Tensor, "*b v"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

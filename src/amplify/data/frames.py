@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from amplify.data.dataset import Dataset
+from amplify.data.mixture.alignment import Views
 from amplify.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -23,17 +24,25 @@ class FrameStore:
     Args:
         datasets: Sources, all with images of one size.
         memory_gb: How much decoded video may stay in memory, in 10⁹ bytes.
+        views: Which camera of each source is which view, black where it has none; all cameras by default.
 
     Raises:
         DataError: Cameras or datasets have images of several sizes.
     """
 
-    def __init__(self, datasets: Sequence[Dataset], *, memory_gb: float):
+    def __init__(self, datasets: Sequence[Dataset], *, memory_gb: float, views: Views | None = None):
         self.datasets = tuple(datasets)
+        cameras = [dataset.spec.cameras for dataset in datasets] if views is None else []
+        self._cameras = tuple(tuple(range(len(names))) for names in cameras) if views is None else views.cameras
         self._room = int(memory_gb * 1e9)
         self._kept: dict[tuple[int, int], UInt8[Tensor, "t v h w 3"]] = {}
         self._full = False
-        sizes = {(dataset.frame_size(camera), dataset.root) for dataset in datasets for camera in dataset.spec.cameras}
+        sizes = {
+            (dataset.frame_size(dataset.spec.cameras[camera]), dataset.root)
+            for dataset, cameras in zip(datasets, self._cameras)
+            for camera in cameras
+            if camera is not None
+        }
         if len({size for size, _ in sizes}) > 1:
             raise DataError(
                 "images of several sizes cannot be learned from together",
@@ -52,21 +61,29 @@ class FrameStore:
         Raises:
             DataError: The video cannot be decoded.
         """
-        key = (source, episode_index)
-        if key in self._kept:
-            return self._kept[key][frame]
-        dataset = self.datasets[source]
-        height, width = dataset.frame_size(dataset.spec.cameras[0])
-        size = dataset.length(episode_index) * len(dataset.spec.cameras) * height * width * 3
-        if size > self._room:
-            if not self._full:
-                logger.warning("decoded video does not fit into memory: what is left is read frame by frame")
-            self._full = True
-            return self._decoded(dataset, episode_index, frame, 1)[0]
-        self._room -= size
-        self._kept[key] = self._decoded(dataset, episode_index, 0, None)
-        return self._kept[key][frame]
+        key, dataset = (source, episode_index), self.datasets[source]
+        there = [camera for camera in self._cameras[source] if camera is not None]
+        if key not in self._kept:
+            height, width = dataset.frame_size(dataset.spec.cameras[there[0]])
+            size = dataset.length(episode_index) * len(there) * height * width * 3
+            if size > self._room:
+                if not self._full:
+                    logger.warning("decoded video does not fit into memory: what is left is read frame by frame")
+                self._full = True
+                return self._viewed(source, _decoded(dataset, episode_index, there, frame, 1)[0])
+            self._room -= size
+            self._kept[key] = _decoded(dataset, episode_index, there, 0, None)
+        return self._viewed(source, self._kept[key][frame])
 
-    def _decoded(self, dataset: Dataset, episode_index: int, start: int, count: int | None) -> Tensor:
-        views = [dataset.frames(episode_index, camera, start, count) for camera in dataset.spec.cameras]
-        return torch.from_numpy(np.stack(views, axis=1))
+    def _viewed(self, source: int, seen: UInt8[Tensor, "c h w 3"]) -> UInt8[Tensor, "v h w 3"]:
+        """Black images in the places of views that the source lacks."""
+        images, black = iter(seen), torch.zeros_like(seen[0])
+        return torch.stack([black if camera is None else next(images) for camera in self._cameras[source]])
+
+
+def _decoded(
+    dataset: Dataset, episode_index: int, cameras: Sequence[int], start: int, count: int | None
+) -> UInt8[Tensor, "t c h w 3"]:
+    names = [dataset.spec.cameras[camera] for camera in cameras]
+    views = [dataset.frames(episode_index, name, start, count) for name in names]
+    return torch.from_numpy(np.stack(views, axis=1))

@@ -1,0 +1,1 @@
+"""Mixtures: several sources of training data, which part of each counts, and how they are brought to one form."""
