@@ -198,7 +198,8 @@ def test_what_is_no_dataset_is_refused_with_a_remedy(tmp_path):
     info = json.loads((root / "meta/info.json").read_text())
     for change, message in (
         ({"codebase_version": "v2.1"}, "another format version.*\n.*v2.1"),
-        ({"features": {"image": {"dtype": "image", "shape": [3, 8, 8]}}}, "no video in the dataset.*\n.*one by one"),
+        ({"features": {"state": {"dtype": "float32", "shape": [3]}}}, "no images in the dataset"),
+        ({"features": {"image": {"dtype": "image", "shape": [3, 8, 8]}}}, "4 of 4 episodes.*\n.*lacks columns.*image"),
     ):
         (root / "meta/info.json").write_text(json.dumps(info | change))
         with pytest.raises(DataError, match=message):

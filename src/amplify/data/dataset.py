@@ -1,15 +1,16 @@
 """Reads a LeRobotDataset v3, written here or elsewhere; broken episodes are named and set aside."""
 
 import hashlib
-import json
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from amplify.data.health import Place, episode_rows, examine, locate, read_column
-from amplify.data.layout import ACTION, NOTES_PATH, STATE, DatasetSpec, read_info, spec_of, video_key
+from amplify.data.health import Place, episode_rows, examine, instruction_of, locate, read_column, read_images
+from amplify.data.info import read_info, read_lines, spec_of
+from amplify.data.layout import ACTION, NOTES_PATH, STATE, DatasetSpec
 from amplify.data.scene import read_scene
 from amplify.data.writer import SCENE_PATH, DatasetWriter, Episode
 from amplify.errors import DataError
@@ -54,13 +55,20 @@ class Dataset:
         episodes: tuple[EpisodeInfo, ...],
         problems: tuple[Problem, ...],
         places: dict[int, Place],
-        sizes: dict[str, tuple[int, int]],
     ):
         self.root, self.spec, self.episodes, self.problems = root, spec, episodes, problems
-        self._places, self._sizes = places, sizes
+        self._places = places
 
     @classmethod
-    def open(cls, root: Path, *, strict: bool = False, columns: bool = True) -> "Dataset":
+    def open(
+        cls,
+        root: Path,
+        *,
+        strict: bool = False,
+        columns: bool = True,
+        only: Collection[int] | None = None,
+        allow_empty: bool = False,
+    ) -> "Dataset":
         """A dataset whose episodes have been checked: files present and whole, frame and row counts, finite numbers.
 
         Args:
@@ -68,29 +76,32 @@ class Dataset:
             strict: Whether one broken episode makes the dataset unusable.
             columns: Whether to check proprioception and actions too. Without, their files are not even opened:
                 learning from video must not depend on them in any way.
+            only: Numbers of the episodes to look at; the others are left out unseen. All by default.
+            allow_empty: Whether a dataset without a usable episode is returned, for its problems.
 
         Raises:
-            DataError: There is no dataset of this format, no usable episode, or (if strict) any broken one.
+            DataError: There is no dataset of this format, no usable episode (unless allowed), or (if strict) any
+                broken one.
         """
         root = Path(root)
         info = read_info(root)
         spec = spec_of(info, root)
         notes = _notes(root)
-        rows = episode_rows(root)
+        rows = [row for row in episode_rows(root) if only is None or row["episode_index"] in only]
         places, reasons = locate(root, info, spec, rows)
         reasons |= examine(places, spec if columns else None)
         episodes = tuple(
             EpisodeInfo(
                 index=row["episode_index"],
                 length=row["length"],
-                instruction=row["tasks"][0] if row["tasks"] else "",
+                instruction=instruction_of(row),
                 info=notes.get(row["episode_index"], {}),
             )
             for row in rows
             if row["episode_index"] not in reasons
         )
         problems = tuple(Problem(episode_index=index, reason=reason) for index, reason in sorted(reasons.items()))
-        if problems and (strict or not episodes):
+        if problems and (strict or not (episodes or allow_empty)):
             shown = [f"episode {p.episode_index}: {p.reason}" for p in problems]
             listed = "\n           ".join([*shown[:10], *([f"and {len(shown) - 10} more"] if len(shown) > 10 else [])])
             raise DataError(
@@ -98,11 +109,10 @@ class Dataset:
                 got=listed,
                 remedy="record or copy the episodes again" + (", or go on without --strict" if episodes else ""),
             )
-        if not episodes:
+        if not (episodes or allow_empty):
             raise DataError(f"no episodes in {root}", remedy="record the dataset again")
-        sizes = {camera: tuple(info["features"][video_key(info, camera)]["shape"][:2]) for camera in spec.cameras}
         usable = {episode.index: places[episode.index] for episode in episodes}
-        return cls(root, spec, episodes, problems, usable, sizes)
+        return cls(root, spec, episodes, problems, usable)
 
     def frames(
         self, episode_index: int, camera: str, start: int = 0, count: int | None = None
@@ -119,16 +129,28 @@ class Dataset:
             DataError: No such episode or camera, or the file cannot be decoded.
         """
         place = self._at(episode_index)
-        if camera not in place.videos:
+        if camera not in self.spec.cameras:
             raise DataError(f"no camera {camera!r} in {self.root}", allowed=", ".join(self.spec.cameras))
-        path, first = place.videos[camera]
-        height, width = self._sizes[camera]
-        frames = read_video(path, first + start, place.length - start if count is None else count)
+        height, width = self.frame_size(camera)
+        wanted = place.length - start if count is None else count
+        if camera in place.images:
+            name = place.images[camera]
+            frames = _stacked(read_images(place, episode_index, name, start, wanted), f"{name} in {place.data}")
+        else:
+            path, first = place.videos[camera]
+            frames = read_video(path, first + start, wanted)
+        if frames.shape[1] < height or frames.shape[2] < width:
+            raise DataError(
+                f"images of camera {camera} in episode {episode_index} of {self.root} are smaller than info.json says",
+                got=f"{frames.shape[2]}×{frames.shape[1]}",
+                allowed=f"{width}×{height}",
+            )
         return frames[:, :height, :width]
 
     def frame_size(self, camera: str) -> tuple[int, int]:
         """Height and width of a camera's images, in pixels."""
-        return self._sizes[camera]
+        width, height = self.spec.size(camera)
+        return height, width
 
     def proprio(self, episode_index: int) -> Float32[np.ndarray, "t p"] | None:
         """Proprioception at each frame, environment units; None if the dataset has none."""
@@ -159,6 +181,7 @@ class Dataset:
         """Twelve hexadecimal digits that change when the episode is recorded anew (its length or video sizes)."""
         place = self._at(episode_index)
         parts = [(camera, path.stat().st_size, start) for camera, (path, start) in sorted(place.videos.items())]
+        parts += [(camera, place.data.stat().st_size, episode_index) for camera in sorted(place.images)]
         return hashlib.sha256(repr((place.length, parts)).encode()).hexdigest()[:12]
 
     def _at(self, episode_index: int) -> Place:
@@ -172,9 +195,15 @@ class Dataset:
         )
 
 
+def _stacked(images: Iterator[np.ndarray], where: str) -> np.ndarray:
+    frames = list(images)
+    if not frames or len({image.shape for image in frames}) > 1:
+        raise DataError(f"no images, or of several sizes: {where}", got=sorted({image.shape for image in frames}))
+    return np.stack(frames)
+
+
 def _notes(root: Path) -> dict[int, dict[str, str | int | float]]:
     path = root / NOTES_PATH
     if not path.is_file():
         return {}
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    return {line["episode_index"]: line["info"] for line in lines}
+    return {line.get("episode_index", -1): line.get("info", {}) for line in read_lines(path)}

@@ -3,14 +3,11 @@
 Source: the LeRobotDataset v3.0 format, https://huggingface.co/docs/lerobot/lerobot-dataset-v3
 """
 
-import json
-from pathlib import Path
 from typing import Any
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from amplify.config import Config
-from amplify.errors import DataError
 
 VERSION = "v3.0"
 CHUNK = 1000
@@ -24,6 +21,8 @@ VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.m
 EPISODES_PATH = "meta/episodes/chunk-000/file-000.parquet"
 NOTES_PATH = "meta/amplify/episodes.jsonl"
 """One line an episode: the key and info of its recording, which other readers of the format do not know."""
+REPORT_PATH = "meta/amplify/report.json"
+"""How an imported dataset came about: settings, and what was set aside."""
 
 INDEX_FEATURES = ("timestamp", "frame_index", "episode_index", "index", "task_index")
 
@@ -39,6 +38,7 @@ class DatasetSpec(Config):
         proprio_names: Names of the proprioception's dimensions; None where there is none.
         action_names: Names of the action's dimensions; None for action-free video.
         robot_type: What acts.
+        sizes: (width, height) of each camera's frames, where they differ.
     """
 
     fps: int
@@ -48,6 +48,7 @@ class DatasetSpec(Config):
     proprio_names: tuple[str, ...] | None = None
     action_names: tuple[str, ...] | None = None
     robot_type: str = "unknown"
+    sizes: tuple[tuple[int, int], ...] | None = None
 
     @field_validator("cameras")
     @classmethod
@@ -56,18 +57,39 @@ class DatasetSpec(Config):
             raise ValueError(f"cameras must be distinct names, at least one; got {cameras}")
         return cameras
 
+    @model_validator(mode="after")
+    def _a_size_a_camera(self) -> "DatasetSpec":
+        first = (self.width, self.height)
+        if self.sizes is not None and (
+            len(self.sizes) != len(self.cameras) or self.sizes[0] != first or len(set(self.sizes)) < 2
+        ):
+            raise ValueError(f"sizes are one a camera, the first {first}, or None if all are equal")
+        return self
+
+    @classmethod
+    def of_sizes(cls, sizes: dict[str, tuple[int, int]], **settings: Any) -> "DatasetSpec":
+        """A spec of cameras with their (width, height), whether these are equal or not."""
+        (width, height), *others = sizes.values()
+        listed = tuple(sizes.values()) if any(size != (width, height) for size in others) else None
+        return cls(cameras=tuple(sizes), width=width, height=height, sizes=listed, **settings)
+
+    def size(self, camera: str) -> tuple[int, int]:
+        """Width and height of a camera's frames, in pixels."""
+        return (self.width, self.height) if self.sizes is None else self.sizes[self.cameras.index(camera)]
+
 
 def features_of(spec: DatasetSpec) -> dict[str, dict[str, Any]]:
     """The ``features`` table of info.json."""
     table: dict[str, dict[str, Any]] = {}
     for camera in spec.cameras:
+        width, height = spec.size(camera)
         table[IMAGES + camera] = {
             "dtype": "video",
-            "shape": [spec.height, spec.width, 3],
+            "shape": [height, width, 3],
             "names": ["height", "width", "channels"],
             "info": {
-                "video.height": spec.height,
-                "video.width": spec.width,
+                "video.height": height,
+                "video.width": width,
                 "video.codec": "h264",
                 "video.pix_fmt": "yuv420p",
                 "video.is_depth_map": False,
@@ -107,74 +129,3 @@ def info_of(spec: DatasetSpec, *, lengths: list[int], tasks: int) -> dict[str, A
         "video_path": VIDEO_PATH,
         "features": features_of(spec),
     }
-
-
-def read_info(root: Path) -> dict[str, Any]:
-    """The content of info.json.
-
-    Raises:
-        DataError: There is none, it is damaged, or of another version of the format.
-    """
-    path = root / "meta" / "info.json"
-    if not path.is_file():
-        unfinished = (root / ".staging").is_dir()
-        raise DataError(
-            f"no dataset at {root}: {path} is missing",
-            remedy="run the interrupted recording again, it goes on where it stopped"
-            if unfinished
-            else "check the path, or record a dataset there with 'amplify record metaworld'",
-        )
-    try:
-        info = json.loads(path.read_text())
-        version, _ = info["codebase_version"], info["features"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"damaged file: {path}", got=repr(error), remedy="copy or record the dataset again") from error
-    if version != VERSION:
-        raise DataError(
-            f"dataset of another format version: {root}",
-            got=version,
-            allowed=VERSION,
-            remedy="convert it with lerobot's script 'convert_dataset_v21_to_v30'",
-        )
-    return info
-
-
-def spec_of(info: dict[str, Any], root: Path) -> DatasetSpec:
-    """The spec that info.json describes.
-
-    Raises:
-        DataError: The dataset has no video.
-    """
-    features = info["features"]
-    cameras = [key for key, feature in features.items() if feature["dtype"] == "video"]
-    if not cameras:
-        stored = [key for key, feature in features.items() if feature["dtype"] == "image"]
-        raise DataError(
-            f"no video in the dataset {root}",
-            got=f"images stored one by one: {', '.join(stored)}" if stored else None,
-            remedy="re-encode the images as videos with lerobot's dataset tools",
-        )
-    height, width = features[cameras[0]]["shape"][:2]
-    return DatasetSpec(
-        fps=info["fps"],
-        cameras=tuple(key.removeprefix(IMAGES) for key in cameras),
-        width=width,
-        height=height,
-        proprio_names=_names(features.get(STATE)),
-        action_names=_names(features.get(ACTION)),
-        robot_type=info.get("robot_type") or "unknown",
-    )
-
-
-def video_key(info: dict[str, Any], camera: str) -> str:
-    """The video feature of a camera; datasets written elsewhere may leave the prefix out."""
-    return IMAGES + camera if IMAGES + camera in info["features"] else camera
-
-
-def _names(feature: dict[str, Any] | None) -> tuple[str, ...] | None:
-    if feature is None:
-        return None
-    names, size = feature.get("names"), feature["shape"][0]
-    if isinstance(names, dict):  # older writers group the names, as in {"motors": [...]}
-        names = [name for group in names.values() for name in group]
-    return tuple(map(str, names)) if names and len(names) == size else tuple(f"{i}" for i in range(size))

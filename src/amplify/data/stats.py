@@ -1,6 +1,6 @@
 """The ten statistics that LeRobotDataset v3 keeps of every feature, of an episode and of all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
@@ -26,13 +26,30 @@ def column_stats(values: Shaped[np.ndarray, "..."]) -> Stats:
     }
 
 
-def image_stats(frames: UInt8[np.ndarray, "t h w 3"]) -> Stats:
-    """Statistics of a video's channels in 0..1, each of shape (3, 1, 1), from a sample of frames and pixels."""
-    chosen = np.linspace(0, len(frames) - 1, min(len(frames), IMAGE_FRAMES)).round().astype(int)
-    stride = max(1, min(frames.shape[1:3]) // 64)
-    stats = column_stats(frames[chosen][:, ::stride, ::stride].reshape(-1, 3))
-    shaped = {name: (value / 255).reshape(3, 1, 1) for name, value in stats.items() if name != "count"}
-    return {**shaped, "count": np.array([len(chosen)])}
+class ImageStats:
+    """Statistics of a video's channels in 0..1, each of shape (3, 1, 1), from a sample of frames and pixels.
+
+    Args:
+        length: Frames that the video has.
+    """
+
+    def __init__(self, length: int):
+        self._chosen = set(np.linspace(0, length - 1, min(length, IMAGE_FRAMES)).round().astype(int).tolist())
+        self._pixels: list[np.ndarray] = []
+
+    def watched(self, frames: Iterable[UInt8[np.ndarray, "h w 3"]]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+        """The same frames, looked at while they pass."""
+        for number, frame in enumerate(frames):
+            if number in self._chosen:
+                stride = max(1, min(frame.shape[:2]) // 64)
+                self._pixels.append(frame[::stride, ::stride].reshape(-1, 3).copy())
+            yield frame
+
+    def stats(self) -> Stats:
+        """Of the frames that have passed."""
+        stats = column_stats(np.concatenate(self._pixels))
+        shaped = {name: (value / 255).reshape(3, 1, 1) for name, value in stats.items() if name != "count"}
+        return {**shaped, "count": np.array([len(self._pixels)])}
 
 
 def total_stats(parts: Sequence[Stats]) -> Stats:

@@ -8,18 +8,18 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float32, UInt8
 from safetensors.numpy import load_file, save_file
 
+from amplify.data.episode import Episode, Footage
 from amplify.data.files import place, write_json, written_aside
+from amplify.data.info import read_info, spec_of
 from amplify.data.layout import (
     ACTION,
     CHUNK,
@@ -27,41 +27,20 @@ from amplify.data.layout import (
     EPISODES_PATH,
     IMAGES,
     NOTES_PATH,
+    REPORT_PATH,
     STATE,
     VIDEO_PATH,
     DatasetSpec,
     info_of,
-    read_info,
-    spec_of,
 )
 from amplify.data.scene import write_scene
-from amplify.data.stats import Stats, column_stats, image_stats, total_stats
+from amplify.data.stats import ImageStats, Stats, column_stats, total_stats
 from amplify.errors import DataError
-from amplify.types import SceneStates
-from amplify.video import RECORDING_CRF, write_video
+from amplify.video import RECORDING_CRF, write_frames
+
+__all__ = ["SCENE_PATH", "DatasetWriter", "Episode", "Footage", "report_of"]
 
 SCENE_PATH = "sidecars/scene/episode-{index:06d}.safetensors"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Episode:
-    """One recording, before it has a number.
-
-    Args:
-        instruction: What was asked for.
-        frames: RGB video of each camera.
-        proprio: Proprioception at each frame, environment units; None for video.
-        actions: The action taken at each frame, environment units; None for video.
-        scene: Poses of everything, for exact tracks; simulation only.
-        info: Notes (task, seed, noise).
-    """
-
-    instruction: str
-    frames: dict[str, UInt8[np.ndarray, "t h w 3"]]
-    proprio: Float32[np.ndarray, "t p"] | None = None
-    actions: Float32[np.ndarray, "t a"] | None = None
-    scene: SceneStates | None = None
-    info: dict[str, str | int | float] = field(default_factory=dict)
 
 
 class DatasetWriter:
@@ -117,40 +96,70 @@ class DatasetWriter:
         Raises:
             DataError: The episode does not fit the spec, has rows that are not numbers, or the dataset is complete.
         """
+        self.write_footage(key, episode.footage(key))
+
+    def write_footage(self, key: str, footage: Footage) -> None:
+        """`write_episode` of frames as they come.
+
+        Args:
+            key: Names the recording for resuming; letters, digits, ``.``, ``_`` and ``-``.
+            footage: Its frames are gone through only if the key is not staged.
+
+        Raises:
+            DataError: The footage does not fit the spec, ends early, has rows that are not numbers, cannot be read, or
+                the dataset is complete.
+        """
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", key) or key == "spec.json":
             raise DataError("episode key not usable as a file name", got=repr(key), allowed="letters, digits, . _ -")
-        if key in self.staged():
+        if self._is_staged(key):
             return
         if self.finished:
             raise DataError(f"the dataset {self.root} is complete", got=key, remedy="record into another folder")
-        length = _check(key, episode, self.spec)
+        footage.check(key, self.spec)
         aside = self.staging / f".{key}.{os.getpid()}"
         shutil.rmtree(aside, ignore_errors=True)
+        try:
+            self._write_aside(aside, key, footage)
+            aside.rename(self.staging / key)
+        except OSError:
+            if not self._is_staged(key):  # else another process has staged the same meanwhile
+                raise
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def _is_staged(self, key: str) -> bool:
+        return key in self.staged() if self.finished else (self.staging / key / "record.json").is_file()
+
+    def _write_aside(self, aside: Path, key: str, footage: Footage) -> None:
         stats: dict[str, Stats] = {}
         for camera in self.spec.cameras:
-            write_video(aside / f"{camera}.mp4", episode.frames[camera], self.spec.fps, crf=RECORDING_CRF)
-            stats[IMAGES + camera] = image_stats(episode.frames[camera])
-        columns = {STATE: episode.proprio, ACTION: episode.actions}
+            width, height = self.spec.size(camera)
+            watch = ImageStats(footage.length)
+            frames = watch.watched(_fitting(footage.frames[camera], (height, width, 3), f"{key}, camera {camera}"))
+            count = write_frames(aside / f"{camera}.mp4", frames, self.spec.fps, crf=RECORDING_CRF)
+            if count != footage.length:
+                raise DataError(
+                    f"episode {key}, camera {camera}: wrong number of frames", got=count, allowed=footage.length
+                )
+            stats[IMAGES + camera] = watch.stats()
+        columns = {STATE: footage.proprio, ACTION: footage.actions}
         save_file({name: array for name, array in columns.items() if array is not None}, aside / "columns.safetensors")
-        if episode.scene is not None:
-            write_scene(aside / "scene.safetensors", episode.scene)
+        if footage.scene is not None:
+            write_scene(aside / "scene.safetensors", footage.scene)
         record = {
-            "length": length,
-            "instruction": episode.instruction,
-            "info": episode.info,
+            "length": footage.length,
+            "instruction": footage.instruction,
+            "info": footage.info,
             "stats": {name: _listed(part) for name, part in stats.items()},
         }
         write_json(aside / "record.json", record)
-        try:
-            aside.rename(self.staging / key)
-        except OSError:  # another process staged the same key meanwhile
-            shutil.rmtree(aside)
 
-    def finalize(self, keys: Sequence[str]) -> None:
+    def finalize(self, keys: Sequence[str], report: Mapping[str, Any] | None = None) -> None:
         """Makes the dataset of staged episodes; the same call again finishes what was interrupted.
 
         Args:
             keys: Episodes to keep; their order becomes the episode index.
+            report: How the dataset came about, stored with it; see `report_of`.
 
         Raises:
             DataError: An episode is not staged, or the dataset is complete with other episodes.
@@ -167,18 +176,20 @@ class DatasetWriter:
         for leftover in ("data", "videos", "sidecars", "meta"):
             shutil.rmtree(self.root / leftover, ignore_errors=True)
         records = [json.loads((self.staging / key / "record.json").read_text()) for key in keys]
-        tasks = list(dict.fromkeys(record["instruction"] for record in records))
+        tasks = {said: index for index, said in enumerate(dict.fromkeys(record["instruction"] for record in records))}
         rows, start = [], 0
         for index, (key, record) in enumerate(zip(keys, records)):
             rows.append(self._place_episode(index, start, self.staging / key, record, tasks))
             start += record["length"]
-        self._write_meta(keys, records, tasks, rows)
+        if report is not None:
+            write_json(self.root / REPORT_PATH, dict(report))
+        self._write_meta(keys, records, list(tasks), rows)
         shutil.rmtree(self.staging)
 
     def _place_episode(
-        self, index: int, start: int, folder: Path, record: dict[str, Any], tasks: list[str]
+        self, index: int, start: int, folder: Path, record: dict[str, Any], tasks: dict[str, int]
     ) -> dict[str, Any]:
-        length, task = record["length"], tasks.index(record["instruction"])
+        length, task = record["length"], tasks[record["instruction"]]
         at = {"chunk_index": index // CHUNK, "file_index": index % CHUNK}
         frame = np.arange(length)
         arrays = load_file(folder / "columns.safetensors") | {
@@ -216,12 +227,13 @@ class DatasetWriter:
     ) -> None:
         columns = {name: pa.array([row[name] for row in rows]) for name in rows[0]}
         _write_table(self.root / EPISODES_PATH, columns)
-        names = dict.fromkeys(name.split("/")[1] for name in rows[0] if name.startswith("stats/"))
+        names: dict[str, list[str]] = {}
+        for column in rows[0]:
+            if column.startswith("stats/"):
+                names.setdefault(column.split("/")[1], []).append(column)
         parts = {
-            name: [
-                {k.split("/")[2]: np.array(v) for k, v in row.items() if k.startswith(f"stats/{name}/")} for row in rows
-            ]
-            for name in names
+            name: [{column.split("/")[2]: np.array(row[column]) for column in found} for row in rows]
+            for name, found in names.items()
         }
         write_json(
             self.root / "meta" / "stats.json", {name: _listed(total_stats(part)) for name, part in parts.items()}
@@ -243,26 +255,19 @@ class DatasetWriter:
         write_json(self.root / "meta" / "info.json", info)
 
 
-def _check(key: str, episode: Episode, spec: DatasetSpec) -> int:
-    if set(episode.frames) != set(spec.cameras):
-        raise DataError(f"episode {key} has other cameras", got=sorted(episode.frames), allowed=sorted(spec.cameras))
-    length = len(episode.frames[spec.cameras[0]])
-    for camera, frames in episode.frames.items():
-        if frames.shape != (length, spec.height, spec.width, 3) or length == 0:
-            allowed = (length or "1 or more", spec.height, spec.width, 3)
-            raise DataError(f"episode {key}, camera {camera}: wrong shape", got=frames.shape, allowed=allowed)
-    for name, array, names in (
-        ("proprioception", episode.proprio, spec.proprio_names),
-        ("actions", episode.actions, spec.action_names),
-    ):
-        if (array is None) != (names is None):
-            raise DataError(f"episode {key} and the spec disagree on whether there are {name}")
-        if array is not None and names is not None:
-            if array.shape != (length, len(names)):
-                raise DataError(f"episode {key}: wrong shape of {name}", got=array.shape, allowed=(length, len(names)))
-            if not np.isfinite(array).all():
-                raise DataError(f"episode {key}: {name} that are not finite numbers", remedy="leave the episode out")
-    return length
+def report_of(root: Path) -> dict[str, Any]:
+    """What was handed to `DatasetWriter.finalize`; empty if nothing was."""
+    path = root / REPORT_PATH
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _fitting(frames: Iterable[np.ndarray], shape: tuple[int, int, int], where: str) -> Iterator[np.ndarray]:
+    for frame in frames:
+        if frame.shape != shape or frame.dtype != np.uint8:
+            raise DataError(
+                f"episode {where}: wrong shape of images", got=f"{frame.shape} {frame.dtype}", allowed=shape
+            )
+        yield frame
 
 
 def _finished_keys(root: Path) -> list[str]:
