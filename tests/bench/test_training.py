@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from amplify.bench.models import BenchInputs, BenchModels, BenchSizes
+from amplify.bench.reference_style import DroppingAttention
 from amplify.bench.settings import BenchSettings
 from amplify.bench.training import PlainTrainingSteps, TrainingSteps, bench_train
 
@@ -31,6 +34,26 @@ def test_losses_are_those_of_the_plain_formulation_and_fall(steps, stage):
     torch.testing.assert_close(first, plain.step(), rtol=2e-5, atol=2e-5)
     for learner in (ours, plain):
         assert min(learner.step() for _ in range(3)) < first
+
+
+def test_the_plain_step_drops_attention_weights_in_training():
+    sizes = BenchSizes.named("tiny")
+    models = BenchModels.build(sizes, seed=0, device=CPU)
+    inputs = BenchInputs.random(sizes, 2, seed=0, device=CPU)
+    trunk = PlainTrainingSteps(models, inputs).forward().module.trunk
+    block, x = trunk.blocks[0], torch.randn(1, 5, sizes.forward.width)
+    assert isinstance(block.attention, DroppingAttention)
+    assert not torch.equal(block.attention(x), block.attention(x))
+    block.eval()
+    torch.testing.assert_close(block.attention(x), models.forward.trunk.blocks[0].attention(x))
+
+
+def test_instructions_are_part_of_the_plain_step(steps):
+    ours, plain = steps
+    torch.testing.assert_close(ours.features.text, plain.models.read(plain.inputs.words))
+    words = (plain.inputs.words + 1) % 64
+    other = PlainTrainingSteps(plain.models, replace(plain.inputs, words=words))
+    assert other.forward().step() != plain.forward().step()
 
 
 def test_metrics_do_not_change_the_step(steps):

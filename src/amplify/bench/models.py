@@ -9,6 +9,7 @@ from torch import Tensor
 
 from amplify import rng
 from amplify.config import Config
+from amplify.encoders.text import TextConfig, TextNetwork
 from amplify.encoders.vision import PatchEncoder, PatchNetwork, VisionConfig
 from amplify.errors import pick
 from amplify.forward import ForwardConfig, ForwardDynamics
@@ -19,6 +20,8 @@ from amplify.types import ActionChunk, Features, TrackWindow
 
 IMAGE_PX = 128
 """Side of the images that the policy receives, as in LIBERO."""
+WORDS = 32
+"""Word pieces to which the reference fills up every instruction."""
 PROPRIO, ACTIONS = 9, 7
 """Dimensions of LIBERO's arm: joints and gripper; end-effector displacement and gripper."""
 
@@ -34,6 +37,8 @@ class BenchSizes(Config):
         encoder_widths: Channels of its four stages.
         encoder_blocks: Residual blocks of each stage.
         text_width: Channels of the instruction's one token.
+        text_layers: Blocks of the encoder of instructions.
+        vocabulary: Word pieces that it knows.
     """
 
     tokenizer: TokenizerConfig
@@ -43,6 +48,20 @@ class BenchSizes(Config):
     encoder_widths: tuple[int, ...] = (64, 128, 256, 512)
     encoder_blocks: tuple[int, ...] = (2, 2, 2, 2)
     text_width: int = 512
+    text_layers: int = 6
+    vocabulary: int = 32128
+
+    def text_encoder(self) -> TextNetwork:
+        """A language model as the reference's T5-small, with random weights; one token a sentence."""
+        architecture = {
+            "d_model": self.text_width,
+            "d_ff": 4 * self.text_width,
+            "d_kv": 64,
+            "num_heads": self.text_width // 64,
+            "num_layers": self.text_layers,
+            "vocab_size": self.vocabulary,
+        }
+        return TextNetwork(TextConfig.of("t5", tokens="first"), architecture=architecture)
 
     def image_encoder(self) -> PatchNetwork:
         """A residual network as the reference's ResNet-18, with random weights."""
@@ -68,7 +87,8 @@ class BenchSizes(Config):
         pick(name, dict.fromkeys(("paper", "small", "tiny")), kind="configuration")
         changes: dict[str, Any] = {}
         if name == "tiny":
-            changes = {"input_px": 64, "encoder_widths": (8, 8, 16, 16), "encoder_blocks": (1, 1, 1, 1)}
+            encoders = {"encoder_widths": (8, 8, 16, 16), "encoder_blocks": (1, 1, 1, 1), "text_layers": 1}
+            changes = {"input_px": 64, "vocabulary": 64, **encoders}
         return cls(
             tokenizer=getattr(TokenizerConfig, name)(),
             forward=getattr(ForwardConfig, name)(),
@@ -85,6 +105,7 @@ class BenchModels:
         sizes: Their sizes.
         plain_encoder: The image encoder as it comes.
         encoder: The same, made ready for frozen use.
+        text_encoder: The encoder of instructions.
         tokenizer: Tracks ↔ motion tokens.
         forward: Image and instruction → motion tokens.
         inverse: Image, proprioception and motion tokens → actions.
@@ -93,6 +114,7 @@ class BenchModels:
     sizes: BenchSizes
     plain_encoder: PatchNetwork
     encoder: PatchEncoder
+    text_encoder: TextNetwork
     tokenizer: MotionTokenizer
     forward: ForwardDynamics
     inverse: InverseDynamics
@@ -121,14 +143,24 @@ class BenchModels:
                 action_width=ACTIONS,
                 **shared,
             )
+            text = sizes.text_encoder().to(device).eval().requires_grad_(False)
         return cls(
             sizes=sizes,
             plain_encoder=plain,
             encoder=PatchEncoder(network=deepcopy(plain), device=str(device)),
+            text_encoder=text,
             tokenizer=tokenizer.to(device).eval(),
             forward=forward.to(device).eval(),
             inverse=inverse.to(device).eval(),
         )
+
+    def read(self, words: Tensor) -> Tensor:
+        """The instructions, encoded, (b, 1, e).
+
+        Args:
+            words: Their word pieces by number, (b, w).
+        """
+        return self.text_encoder(words, torch.ones_like(words))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +170,7 @@ class BenchInputs:
     Args:
         images: uint8 RGB, (b, v, h, w, 3).
         text: The encoded instructions, (b, 1, e).
+        words: Instructions as word pieces, all of the length to which T5 fills them up, (b, w).
         proprio: (b, p).
         queries: Grid of query points, (v, n, 2).
         tracks: Half of the points move.
@@ -146,6 +179,7 @@ class BenchInputs:
 
     images: Tensor
     text: Tensor
+    words: Tensor
     proprio: Tensor
     queries: Tensor
     tracks: TrackWindow
@@ -167,12 +201,13 @@ class BenchInputs:
         return cls(
             images=images.to(device),
             text=torch.randn(batch, 1, sizes.text_width, generator=generator).to(device),
+            words=torch.randint(sizes.vocabulary, (batch, WORDS), generator=generator).to(device),
             proprio=torch.randn(batch, PROPRIO, generator=generator).to(device),
             queries=queries.to(device),
             tracks=TrackWindow(points=points, visible=known, valid=known[..., 0]).to(device),
             actions=ActionChunk(actions=actions, valid=torch.ones_like(actions[..., 0], dtype=torch.bool)).to(device),
         )
 
-    def features(self, vision: Tensor) -> Features:
-        """Features of the observations, given those of the images."""
-        return Features(vision=vision, text=self.text)
+    def features(self, vision: Tensor, text: Tensor | None = None) -> Features:
+        """Features of the observations, given those of the images and, where they are encoded anew, of instructions."""
+        return Features(vision=vision, text=self.text if text is None else text)

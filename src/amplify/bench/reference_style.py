@@ -10,10 +10,11 @@ from typing import TypeVar
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import linear, scaled_dot_product_attention
 
 from amplify.coords import EVALUATION_SIZE_PX, displacements_from_pixels
 from amplify.forward import ForwardDynamics
+from amplify.nn.attention import Attention
 from amplify.nn.dropout import Dropout
 from amplify.nn.masks import prefix_causal
 from amplify.tokens import MotionTokenizer
@@ -101,6 +102,34 @@ def decode(
     points = torch.cat((begin, begin + steps.cumsum(dim=2)), dim=2)
     everywhere = torch.ones(points.shape[:-1], dtype=torch.bool, device=points.device)
     return TrackWindow(points=points, visible=everywhere, valid=everywhere[..., 0])
+
+
+class DroppingAttention(Attention):
+    """Attention that also drops some of its weights at random in training, as the reference implementation's does.
+
+    Args:
+        original: Gives the linear maps.
+        dropped: Probability that a weight is dropped.
+    """
+
+    def __init__(self, original: Attention, dropped: float):
+        nn.Module.__init__(self)
+        self.heads, self.dropped = original.heads, dropped
+        self.query, self.key_value, self.out = original.query, original.key_value, original.out
+
+    def gather(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        """As `Attention.gather`, with weights dropped in training."""
+        dropped = self.dropped if self.training else 0.0
+        return scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropped)
+
+
+def plain_forward(model: ForwardDynamics) -> ForwardDynamics:
+    """Forward dynamics with PyTorch's dropout, on attention weights too."""
+    for parent in list(model.trunk.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, Attention):
+                setattr(parent, name, DroppingAttention(child, model.config.dropout))
+    return plain_dropout(model)
 
 
 def plain_dropout(module: Model) -> Model:

@@ -1,8 +1,9 @@
 """One training step of each stage, ours beside the plain formulation.
 
 Ours trains on cached features and tokens; the tokenizer's loss takes a few points of each window. The plain steps
-encode the images anew, take every point, compute their metrics within the step and, for inverse dynamics, foresee the
-tokens anew by full passes: as the reference implementation trains.
+encode images and instructions anew, take every point, drop attention weights at random and judge the foreseen tracks
+within the step (forward dynamics), and foresee the tokens anew by full passes (inverse dynamics): as the reference
+implementation trains with its default settings.
 """
 
 from collections.abc import Callable
@@ -16,8 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from amplify import rng
 from amplify.bench import reference_style
+from amplify.bench.judged import judged
 from amplify.bench.models import BenchInputs, BenchModels, BenchSizes
-from amplify.bench.reference_style import PlainDecoder, plain_dropout
+from amplify.bench.reference_style import PlainDecoder, plain_dropout, plain_forward
 from amplify.bench.settings import BenchSettings
 from amplify.bench.timing import Part, measure
 from amplify.coords import EVALUATION_SIZE_PX, displacements_to_pixels
@@ -28,8 +30,6 @@ from amplify.types import Features, MotionTokens
 
 CLIP = 1.0
 LEARNING_RATE = 1e-4
-TOLERANCES_PX = 10
-"""The paper's ΔAUC is the mean over tolerances of 1 to so many pixels."""
 BF16_PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "B200": 2250e12, "L40S": 362e12}
 """Dense bfloat16 operations a second that the makers state, by a part of the device's name."""
 
@@ -78,7 +78,7 @@ class TrainingSteps:
         self.subset.load_state_dict(models.tokenizer.state_dict())
         self.subset.to(inputs.images.device)
         with torch.no_grad():
-            self.features = inputs.features(models.encoder.encode(inputs.images).clone())
+            self.features = inputs.features(models.encoder.encode(inputs.images).clone(), models.read(inputs.words))
             self.tokens = models.tokenizer.encode(inputs.tracks)
             self.foreseen = models.forward.generate(self.features)
 
@@ -135,24 +135,24 @@ class PlainTrainingSteps:
         return (surprise.mean(dim=(0, 2, 3)) * tokenizer.view_weights).mean()
 
     def forward(self, *, metrics: bool = True) -> Learner:
-        """Cross-entropy of the tokens; images and tracks are encoded within the step.
+        """Cross-entropy of the tokens; images, instructions and tracks are encoded within the step.
 
         Args:
             metrics: Decode the likeliest tokens and judge the tracks in every step.
         """
-        model = plain_dropout(deepcopy(self.models.forward))
+        model = plain_forward(deepcopy(self.models.forward))
 
         def loss() -> Tensor:
             features, tokens = self._features(), self._tokens()
             scores = reference_style.string_scores(model, features, tokens.indices[:, :-1])
             if metrics:
-                self._judge(MotionTokens(indices=scores.argmax(dim=-1)))
+                self.judge(MotionTokens(indices=scores.argmax(dim=-1)))
             return cross_entropy(scores.float().flatten(0, 1), tokens.indices.flatten())
 
         return self._learner(model, loss)
 
     def inverse(self) -> Learner:
-        """The head's loss; images are encoded and tokens are foreseen within the step."""
+        """The head's loss; images and instructions are encoded and tokens are foreseen within the step."""
         model, models, inputs = plain_dropout(deepcopy(self.models.inverse)), self.models, self.inputs
 
         def loss() -> Tensor:
@@ -169,23 +169,17 @@ class PlainTrainingSteps:
 
     @torch.no_grad()
     def _features(self) -> Features:
-        return self.inputs.features(self.models.plain_encoder(self.inputs.images))
+        return self.inputs.features(self.models.plain_encoder(self.inputs.images), self.models.read(self.inputs.words))
 
     @torch.no_grad()
     def _tokens(self) -> MotionTokens:
         return self.models.tokenizer.encode(self.inputs.tracks)
 
     @torch.no_grad()
-    def _judge(self, tokens: MotionTokens) -> dict[str, Tensor]:
+    def judge(self, tokens: MotionTokens) -> dict[str, float]:
+        """What the tracks of these tokens are worth, see `amplify.bench.judged.judged`."""
         tracks = reference_style.decode(self.models.tokenizer, self.decoder, tokens, self.inputs.queries)
-        off = tracks.points - self.inputs.tracks.points
-        off_px = displacements_to_pixels(off, EVALUATION_SIZE_PX).abs()
-        within = [(off_px < tolerance).float().mean() for tolerance in range(1, TOLERANCES_PX + 1)]
-        return {
-            "mean_squared_error": off.square().mean(),
-            "pixel_accuracy": (off_px < 0.5).float().mean(),
-            "delta_auc": torch.stack(within).mean(),
-        }
+        return judged(tracks.points, self.inputs.tracks.points)
 
 
 def bench_train(

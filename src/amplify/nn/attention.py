@@ -89,5 +89,14 @@ class Attention(nn.Module):
         key, value = self.keys_values(x if context is None else context) if seen is None else seen
         if cache is not None:
             key, value = cache.extend(key, value)
-        gathered = scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return self.out(gathered.transpose(1, 2).reshape(batch, length, width))
+        return self.out(self.gather(query, key, value, mask).transpose(1, 2).reshape(batch, length, width))
+
+    def gather(
+        self,
+        query: Float[Tensor, "b h m d"],
+        key: Float[Tensor, "b h c d"],
+        value: Float[Tensor, "b h c d"],
+        mask: Bool[Tensor, "*rows m c"] | None,
+    ) -> Float[Tensor, "b h m d"]:
+        """What each query gathers of the values, head by head."""
+        return scaled_dot_product_attention(query, key, value, attn_mask=mask)
