@@ -34,6 +34,14 @@ def test_each_output_has_its_own_scale():
     assert (off[1:] < 0.05).all()
 
 
+def test_large_sums_of_8_bit_products_do_not_overflow():
+    layer = nn.Linear(64, 2, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0], [-1.0]]).expand(2, 64))
+    rough = converted(nn.Sequential(layer), "int8")(torch.full((1, 64), 3.0))
+    torch.testing.assert_close(rough, torch.tensor([[192.0, -192.0]]), rtol=0.02, atol=0)
+
+
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
 def test_the_original_is_left_alone_and_linear_maps_of_other_kinds_too(precision):
     model, _ = make()

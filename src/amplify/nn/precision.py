@@ -3,7 +3,8 @@
 import copy
 import warnings
 from collections.abc import Callable
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -66,17 +67,32 @@ class IntegerLinear(_ForUseOnly):
         weight = original.weight.detach()
         if weight.device.type != "cpu":
             raise UsageError("8-bit weights are for the CPU", got=weight.device, remedy="use bfloat16 there")
-        scales = weight.abs().amax(dim=1).clamp_min(1e-12) / 127
-        bias = None if original.bias is None else original.bias.detach()
-        with warnings.catch_warnings():
-            # PyTorch means to retire this kind of tensor, and has no other kernel that is as fast for a few rows.
-            warnings.simplefilter("ignore", UserWarning)
-            rounded = torch.quantize_per_channel(weight, scales, torch.zeros_like(scales).long(), 0, torch.qint8)
-            self.packed = torch.ops.quantized.linear_prepack(rounded, bias)
+        self.packed = _packed(weight, None if original.bias is None else original.bias.detach())
+        self.seven_bits = _overflows()
 
     def forward(self, x: Float[Tensor, "*b i"]) -> Float[Tensor, "*b o"]:
         """The mapped input."""
-        return torch.ops.quantized.linear_dynamic(x, self.packed)
+        return torch.ops.quantized.linear_dynamic(x, self.packed, self.seven_bits)
+
+
+def _packed(weight: Float[Tensor, "o i"], bias: Float[Tensor, " o"] | None) -> Any:
+    scales = weight.abs().amax(dim=1).clamp_min(1e-12) / 127
+    with warnings.catch_warnings():
+        # PyTorch means to retire this kind of tensor, and has no other kernel that is as fast for a few rows.
+        warnings.simplefilter("ignore", UserWarning)
+        rounded = torch.quantize_per_channel(weight, scales, torch.zeros_like(scales).long(), 0, torch.qint8)
+        return torch.ops.quantized.linear_prepack(rounded, bias)
+
+
+@cache
+def _overflows() -> bool:
+    """Whether this processor adds products of 8-bit numbers in 16 bits, where only 7-bit inputs never overflow.
+
+    Those without instructions for neural networks (VNNI) do: half of a large sum was lost on one.
+    """
+    x, weight = torch.full((1, 16), 255.0), torch.full((1, 16), 127.0)
+    product = torch.ops.quantized.linear_dynamic(x, _packed(weight, None), False)
+    return bool((product - x @ weight.T).abs() > 0.02 * product.abs())
 
 
 PRECISIONS: dict[str, Callable[[nn.Linear], nn.Module] | None] = {
