@@ -11,7 +11,10 @@ TRACKS, FEATURES = "tracks-drift-3x3-h4", "features-grey"
 
 
 class Drift:
-    """Says that every point moves right by 0.01 a frame and was seen at the start frame's grey level (as its error)."""
+    """Says that every point moves right by 0.01 a frame, and down by the start frame's grey level / 10,000.
+
+    Its error is the grey level / 100.
+    """
 
     name = "drift"
     version = "1"
@@ -31,13 +34,14 @@ class Drift:
         valid = times < frames
         moved = torch.minimum(times, torch.tensor(frames - 1)) - torch.arange(frames)[:, None]
         points = queries.expand(frames, 1, horizon, -1, 2).clone()
-        points[..., 0] += self.step * moved[:, None, :, None]
         grey = torch.from_numpy(clip.frames[:, 0, 0, 0].copy()).float()
+        points[..., 0] += self.step * moved[:, None, :, None]
+        points[..., 1] += (grey[:, None] / 1e4 * moved)[:, None, :, None]
         return TrackWindow(
             points=points,
             visible=valid[:, None, :, None].expand(points.shape[:-1]).clone(),
             valid=valid[:, None],
-            error_px=grey[:, None, None, None].expand(points.shape[:-1]).clone(),
+            error_px=(grey / 100)[:, None, None, None].expand(points.shape[:-1]).clone(),
         )
 
 

@@ -7,6 +7,7 @@ from amplify import cli
 from amplify.data.dataset import Dataset
 from amplify.data.extract import encode_dataset, track_dataset
 from amplify.data.sidecar import episode_path, read_episode, read_text
+from amplify.data.track_store import TrackStore
 from amplify.errors import DataError
 from amplify.tracks.queries import uniform_grid
 
@@ -29,14 +30,31 @@ def test_tracks_of_every_start_frame_and_camera(found):
     assert (summary["episodes"], summary["already_done"], summary["set_aside"]) == (4, 0, {})
     assert summary["frames"] == 2 * sum(LENGTHS)
     assert summary["frames_per_second"] == pytest.approx(summary["frames"] / summary["seconds"])
-    sidecar = read_episode(found, TRACKS, 1)
-    points = sidecar.tensors["points"].float()
+    store = TrackStore(found, TRACKS)
+    tracks, points = store.episode(1), store.episode(1).points
     assert points.shape == (LENGTHS[1], 2, HORIZON, GRID**2, 2)
-    assert sidecar.header.settings == {"step": 0.01, "grid": GRID, "horizon": HORIZON}
+    assert store.header(1).settings == {"step": 0.01, "grid": GRID, "horizon": HORIZON}
     torch.testing.assert_close(points[0, 1, 0], uniform_grid(GRID), atol=1e-3, rtol=0)
     torch.testing.assert_close(points[0, 0, 3, :, 0], uniform_grid(GRID)[:, 0] + 0.03, atol=1e-3, rtol=0)
-    levels = sidecar.tensors["error_px"][:, :, 0, 0].float()
-    torch.testing.assert_close(levels[:, 1] - levels[:, 0], torch.full((LENGTHS[1],), 20.0), atol=3, rtol=0)
+    down = points[:-1, :, 1, 0, 1] - points[:-1, :, 0, 0, 1]
+    torch.testing.assert_close(1e4 * (down[:, 1] - down[:, 0]), torch.full((LENGTHS[1] - 1,), 20.0), atol=5, rtol=0)
+    assert tracks.error_px[0, :, 0, 0].tolist() == [0.5, 0.5]  # 0.6 and 0.8, rounded down
+    assert tracks.visible[:, 0, 1, 0].tolist() == [True] * (LENGTHS[1] - 1) + [False]
+    assert torch.equal(tracks.valid, tracks.visible[..., 0])
+
+
+def test_uncompressed_tracks_are_the_same_and_are_stored_anew(found):
+    track(found)
+    small = [episode_path(found.root, TRACKS, number).stat().st_size for number in range(4)]
+    tracks = [TrackStore(found, TRACKS).episode(number) for number in range(4)]
+    summary = track_dataset(found, Drift(), grid=GRID, horizon=HORIZON, workers=0, compression="none")
+    assert summary["already_done"] == 0
+    for number in range(4):
+        again = TrackStore(found, TRACKS).episode(number)
+        assert torch.equal(again.points, tracks[number].points)
+        assert torch.equal(again.visible, tracks[number].visible)
+        assert torch.equal(again.error_px, tracks[number].error_px)
+    assert small != [episode_path(found.root, TRACKS, number).stat().st_size for number in range(4)]
 
 
 def test_done_episodes_are_not_done_again(found):
@@ -113,7 +131,7 @@ def test_the_command_tracks_with_flow(tmp_path, capsys):
     root = write(tmp_path / "d", VIDEO_SPEC, count=1)
     assert cli.run(["track", str(root), "--grid", "2", "--horizon", "3", "--workers", "0", "--json"]) == 0
     assert '"sidecar": "tracks-flow-2x2-h3"' in capsys.readouterr().out
-    assert read_episode(Dataset.open(root), "tracks-flow-2x2-h3", 0).tensors["points"].shape[2:] == (3, 4, 2)
+    assert TrackStore(Dataset.open(root), "tracks-flow-2x2-h3").episode(0).points.shape[2:] == (3, 4, 2)
 
 
 def test_the_command_refuses_what_it_does_not_know(tmp_path, capsys):

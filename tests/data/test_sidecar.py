@@ -5,7 +5,7 @@ import torch
 
 from amplify.data.dataset import Dataset
 from amplify.data.sidecar import (
-    SCHEMA,
+    SCHEMAS,
     Header,
     episode_path,
     features_folder,
@@ -18,7 +18,9 @@ from amplify.data.sidecar import (
     write_set_aside,
     write_sidecar,
 )
+from amplify.data.track_store import write_tracks
 from amplify.errors import SidecarError
+from amplify.types import TrackWindow
 
 from .episodes import LENGTHS, VIDEO_SPEC, dataset, write
 
@@ -45,19 +47,20 @@ def found(tmp_path):
 
 def put(found, index=0, folder=FOLDER, **changes):
     made = header(found, index, **changes)
-    points = torch.arange(made.length * 2 * 4 * 4 * 2).reshape(made.length, 2, 4, 4, 2).half()
-    write_sidecar(episode_path(found.root, folder, index), made, {"points": points, "visible": points[..., 0] > 8})
-    return points
+    points = torch.rand(made.length, 2, 4, 4, 2) * 2 - 1
+    valid = torch.ones(made.length, 2, 4, dtype=torch.bool)
+    windows = TrackWindow(points=points, visible=points[..., 0] > 0, valid=valid)
+    write_tracks(episode_path(found.root, folder, index), made, windows)
 
 
 def test_round_trip(found):
-    points = put(found)
-    sidecar = read_episode(found, FOLDER, 0)
-    assert sidecar.header == header(found)
-    assert torch.equal(sidecar.tensors["points"], points)
-    assert sidecar.tensors["points"].dtype == torch.half
-    assert sidecar.tensors["visible"].dtype == torch.bool
-    assert folders(found.root, "tracks") == [FOLDER]
+    made = header(found, kind="features", producer="grey")
+    vision = torch.rand(made.length, 2, 3, 5).half()
+    write_sidecar(episode_path(found.root, "features-grey", 0), made, {"vision": vision})
+    sidecar = read_episode(found, "features-grey", 0)
+    assert sidecar.header == made
+    assert torch.equal(sidecar.tensors["vision"], vision)
+    assert folders(found.root, "features") == ["features-grey"]
 
 
 def test_folders_say_what_is_in_them():
@@ -109,8 +112,18 @@ def test_truncated(found, share):
 
 
 def test_of_another_layout(found):
-    put(found, schema_version=SCHEMA + 1)
+    put(found, schema_version=SCHEMAS["tracks"] + 1)
     with pytest.raises(SidecarError, match="another layout"):
+        read_episode(found, FOLDER, 0)
+
+
+def test_tracks_of_an_earlier_layout_name_the_command_that_makes_them_anew(found):
+    made = header(found, schema_version=1)
+    points = torch.zeros(made.length, 2, 4, 4, 2).half()
+    write_sidecar(episode_path(found.root, FOLDER, 0), made, {"points": points, "visible": points[..., 0] > 0})
+    with pytest.raises(
+        SidecarError, match=r"another layout(.|\n)*schema 1(.|\n)*schema 2(.|\n)*amplify track .* --grid 2"
+    ):
         read_episode(found, FOLDER, 0)
 
 

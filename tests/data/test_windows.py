@@ -56,7 +56,8 @@ def test_a_batch_holds_what_is_at_its_frames(ready):
     assert batch.actions.valid.all()
     grey = Dataset.open(ready / "robot").frames(1, "wrist")[2].mean()
     assert batch.features.vision[0, 1, 0, 0].item() == pytest.approx(grey, abs=0.1)
-    assert batch.tracks.error_px[0, 1, 0, 0].item() == pytest.approx(made.frames["wrist"][2, 0, 0, 0], abs=3)
+    moved = batch.tracks.points[0, 1, 1, 0, 1] - batch.tracks.points[0, 1, 0, 0, 1]
+    assert moved.item() * 1e4 == pytest.approx(made.frames["wrist"][2, 0, 0, 0], abs=4)
     assert batch.features.text[:, 0, 0].tolist() == [16, 15]
     assert batch.tracks.points.shape == (2, 2, HORIZON, GRID**2, 2)
     floats = [batch.tracks.points, batch.tracks.error_px, batch.features.vision, batch.features.text]

@@ -24,10 +24,13 @@ from amplify.data.sidecar import (
     write_set_aside,
     write_sidecar,
 )
+from amplify.data.track_codec import Compression
+from amplify.data.track_store import write_tracks
 from amplify.errors import DataError, SidecarError
 from amplify.jobs import map_jobs
 from amplify.protocols import TextEncoder, Tracker, VisionEncoder
 from amplify.tracks.queries import uniform_grid
+from amplify.types import TrackWindow
 
 BATCH = 16
 """Images encoded together: enough to spread the overhead, small enough for the processor's cache."""
@@ -44,7 +47,13 @@ class RecordedTextEncoder(TextEncoder, Producer, Protocol):
 
 
 def track_dataset(
-    dataset: Dataset, tracker: Tracker, *, grid: int, horizon: int, workers: int | None = None
+    dataset: Dataset,
+    tracker: Tracker,
+    *,
+    grid: int,
+    horizon: int,
+    workers: int | None = None,
+    compression: Compression = "zstd",
 ) -> dict[str, Any]:
     """Follows a uniform grid from every frame of every episode and camera, into sidecars; a summary.
 
@@ -54,6 +63,7 @@ def track_dataset(
         grid: Points a side.
         horizon: Frames a window, the query frame included.
         workers: Processes; all cores by default.
+        compression: Of each window; tracks that are there in another form are stored anew.
 
     Raises:
         DataError: No episode could be tracked.
@@ -65,8 +75,8 @@ def track_dataset(
     recipe = Header(
         kind="tracks", producer=tracker.name, version=tracker.version, settings=settings, length=0, origin=""
     )
-    work = partial(_track_episode, dataset, tracker, recipe)
-    return _extract(dataset, folder, recipe, work, workers, label=f"track ({tracker.name})")
+    work = partial(_track_episode, dataset, tracker, recipe, compression)
+    return _extract(dataset, folder, recipe, work, workers, label=f"track ({tracker.name})", compression=compression)
 
 
 def encode_dataset(
@@ -98,10 +108,17 @@ def encode_dataset(
 
 
 def _extract(
-    dataset: Dataset, folder: str, recipe: Header, work: Callable[[int], int], workers: int | None, *, label: str
+    dataset: Dataset,
+    folder: str,
+    recipe: Header,
+    work: Callable[[int], int],
+    workers: int | None,
+    *,
+    label: str,
+    compression: Compression | None = None,
 ) -> dict[str, Any]:
     start = time.perf_counter()
-    todo = [e.index for e in dataset.episodes if not _is_done(dataset, folder, recipe, e.index)]
+    todo = [e.index for e in dataset.episodes if not _is_done(dataset, folder, recipe, compression, e.index)]
     set_aside: dict[int, str] = {}
     frames = 0
     for done in map_jobs(work, todo, workers=workers, label=label, unit="episode"):
@@ -128,11 +145,13 @@ def _extract(
     }
 
 
-def _is_done(dataset: Dataset, folder: str, recipe: Header, episode_index: int) -> bool:
+def _is_done(dataset: Dataset, folder: str, recipe: Header, wanted: Compression | None, episode_index: int) -> bool:
     try:
-        return read_episode(dataset, folder, episode_index).header.recipe == recipe.recipe
+        header = read_episode(dataset, folder, episode_index).header
     except SidecarError:
         return False
+    compression = None if header.layout is None else header.layout.compression
+    return header.recipe == recipe.recipe and compression in (None, wanted)
 
 
 def _header(dataset: Dataset, recipe: Header, episode_index: int, **changes: Any) -> Header:
@@ -153,22 +172,26 @@ def _same_text(path: Path, header: Header) -> bool:
         return False
 
 
-def _track_episode(dataset: Dataset, tracker: Tracker, recipe: Header, episode_index: int) -> int:
+def _track_episode(
+    dataset: Dataset, tracker: Tracker, recipe: Header, compression: Compression, episode_index: int
+) -> int:
     grid, horizon = int(recipe.settings["grid"]), int(recipe.settings["horizon"])
     windows = [
         tracker.track(dataset.clip(episode_index, camera), uniform_grid(grid), horizon=horizon)
         for camera in dataset.spec.cameras
     ]
-    points = torch.cat([window.points for window in windows], dim=1)  # (t, v, horizon, n, 2)
-    tensors = {"points": points.half(), "visible": torch.cat([window.visible for window in windows], dim=1)}
     errors = [window.error_px for window in windows if window.error_px is not None]
-    if len(errors) == len(windows):
-        tensors["error_px"] = torch.cat(errors, dim=1).clamp(max=torch.finfo(torch.half).max).half()
-    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+    tracks = TrackWindow(
+        points=torch.cat([window.points for window in windows], dim=1),  # (t, v, horizon, n, 2)
+        visible=torch.cat([window.visible for window in windows], dim=1),
+        valid=torch.cat([window.valid for window in windows], dim=1),
+        error_px=torch.cat(errors, dim=1) if len(errors) == len(windows) else None,
+    )
+    if not tracks.points.isfinite().all() or (tracks.error_px is not None and tracks.error_px.isnan().any()):
         raise DataError(f"{tracker.name} returned positions that are not finite numbers in episode {episode_index}")
-    header = _header(dataset, recipe, episode_index)
-    write_sidecar(episode_path(dataset.root, recipe.folder, episode_index), header, tensors)
-    return len(points) * len(windows)
+    path = episode_path(dataset.root, recipe.folder, episode_index)
+    write_tracks(path, _header(dataset, recipe, episode_index), tracks, compression=compression)
+    return len(tracks.points) * len(windows)
 
 
 @torch.no_grad()

