@@ -20,6 +20,7 @@ from amplify.errors import AmplifyError, UsageError, pick
 COMMANDS: dict[str, tuple[str, str]] = {
     "quickstart": ("amplify.cli.quickstart", "video → tracks → tokens → dynamics → a robot that moves, with a report"),
     "record metaworld": ("amplify.cli.record", "record scripted experts or play as a LeRobot dataset"),
+    "inspect": ("amplify.cli.inspect", "what is in a dataset, what is wrong with it, how its points move"),
     "track": ("amplify.cli.track", "follow a grid of points from every frame of a dataset"),
     "encode": ("amplify.cli.encode", "compute frozen image and text features once"),
     "train tokenizer": ("amplify.cli.train", "tracks → motion tokens"),
@@ -33,8 +34,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "amplify.cli.experiment",
         "zero-shot, few-shot, embodiment, tracks, ablation: studies with controls",
     ),
+    "import videos": ("amplify.cli.import_", "videos of anything → a dataset without actions"),
     "import reference": ("amplify.cli.import_", "checkpoints of the reference implementation → a bundle"),
     "parity": ("amplify.cli.parity", "compare ours with arrays that the reference implementation computed"),
+    "push": ("amplify.cli.push", "bundles, datasets and sidecars to a model hub, with cards"),
+    "pull": ("amplify.cli.pull", "bundles, datasets and sidecars from a model hub: data only, checked"),
     "export torch": ("amplify.cli.export", "the control step as a torch.export program"),
     "export onnx": ("amplify.cli.export", "forward and inverse dynamics as ONNX files"),
     "bench tracker": ("amplify.cli.bench", "quality and speed of a tracker against the simulator's truth"),
@@ -58,7 +62,7 @@ def run(argv: Sequence[str]) -> int:
     as_json = "--json" in arguments
     arguments = [a for a in arguments if a != "--json"]
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    for noisy in ("OpenGL", "matplotlib", "httpx"):
+    for noisy in ("OpenGL", "matplotlib", "httpx", "httpx2"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
@@ -108,11 +112,16 @@ def _call(arguments: list[str]) -> Mapping[str, Any]:
             kind="command",
         )
     function = getattr(importlib.import_module(COMMANDS[name][0]), name.split()[-1].replace("-", "_"))
+    given = arguments[words:]
     if hasattr(function, "presets"):
         from amplify.cli.presets import applied
 
-        function = applied(function, arguments[words:])
-    return tyro.cli(function, args=arguments[words:], prog=f"amplify {name}") or {}
+        function = applied(function, given)
+    if name not in ("push", "pull") and any("hub:" in argument for argument in given):
+        from amplify.hub.resolve import resolved
+
+        given = [resolved(argument) for argument in given]
+    return tyro.cli(function, args=given, prog=f"amplify {name}") or {}
 
 
 def _first_problem(error: ValidationError) -> UsageError:

@@ -14,7 +14,7 @@ from jaxtyping import Float32, UInt8
 
 from amplify.data.info import confined, path_in, video_key
 from amplify.data.layout import ACTION, DATA_PATH, STATE, VIDEO_PATH, DatasetSpec
-from amplify.errors import DataError
+from amplify.errors import AmplifyError, DataError
 from amplify.video import count_frames, decode_image
 
 MAX_ROWS = 50_000_000
@@ -89,9 +89,10 @@ def instruction_of(row: dict[str, Any]) -> str:
     return str(tasks[0]) if isinstance(tasks, list) and tasks and tasks[0] is not None else ""
 
 
-def reason_of(error: DataError) -> str:
+def reason_of(error: AmplifyError) -> str:
     """The error in one line, without its remedy."""
-    return "; ".join(line.strip() for line in str(error).splitlines() if not line.strip().startswith("do:"))
+    lines = [" ".join(line.split()) for line in str(error).splitlines()]
+    return "; ".join(line for line in lines if line and not line.startswith("do:"))
 
 
 def _place(root: Path, info: dict[str, Any], spec: DatasetSpec, row: dict[str, Any]) -> Place:
