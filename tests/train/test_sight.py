@@ -32,7 +32,8 @@ def ready(tmp_path_factory):
     """Demonstrations with features of the offline encoder, and a tokenizer."""
     root = tmp_path_factory.mktemp("sight")
     demos = moving.write(root / "demos", actions=True)
-    encode_dataset(Dataset.open(demos), VISION_ENCODERS["efficientnet-lite0"](EYES), moving.Hash(), workers=0)
+    for made in (demos, moving.write(root / "held-out", actions=True, episodes=1, first=4)):
+        encode_dataset(Dataset.open(made), VISION_ENCODERS["efficientnet-lite0"](EYES), moving.Hash(), workers=0)
     recipes.train_tokenizer(root / "tokenizer", data=source(demos), model=TOKENIZER, train=LOOP)
     return root
 
@@ -60,7 +61,7 @@ def test_cached_unless_something_is_asked_for():
 
 
 def test_fine_tuned_eyes_are_in_the_bundle_under_a_name_of_their_own(ready, tmp_path):
-    bundle, figures = forward(ready, tmp_path / "run", fine_tune=0.1, held_out=(ready / "demos",))
+    bundle, figures = forward(ready, tmp_path / "run", fine_tune=0.1, held_out=(ready / "held-out",))
     eyes = bundle.module("vision_encoder", PatchNetwork).state_dict()
     moved = {name: float((eyes[name] - before).abs().max()) for name, before in published().items()}
     assert moved[STEM] > 0

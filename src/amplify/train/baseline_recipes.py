@@ -50,6 +50,8 @@ def train_track_policy(
     """Trains ATM's policy on demonstrations, guided by the tracks that the parent's frozen transformer foresees."""
     bundle = load_bundle(bundle_of(parent))
     transformer = bundle.module("track_transformer", TrackTransformer)
+    identity = identity_of(data, model, bundle)
+    data = data.resolved(actions=True, parent=bundle)
     data.same_encoders(bundle)
     if not data.sight.cached:
         raise UsageError(
@@ -69,7 +71,7 @@ def train_track_policy(
     )
     policy.fit_scalers(proprio, actions, predicted)
     stage = TrackPolicyStage(policy, windows, predicted)
-    figures = fit(stage, train, run, identity=identity_of(data, model, bundle)) | set_aside(windows)
+    figures = fit(stage, train, run, identity=identity) | set_aside(windows)
     models = {"track_transformer": transformer, "track_policy": policy}
     save_run(run, models, learned_from(data, bundle), figures, parent=bundle)
     return figures
@@ -84,6 +86,8 @@ def _train_tracks(
     model: Any,
     train: TrainConfig,
 ) -> dict[str, Any]:
+    identity = identity_of(data, model)
+    data = data.resolved(actions=False)
     eyes = data.eyes()
     windows = data.training_windows(tracks=True, features=True, actions=False)
     held_out = data.windows(tracks=True, features=True, actions=False, held_out=True)
@@ -91,7 +95,6 @@ def _train_tracks(
     module = seeded(train.seed, name, lambda: build(model, steps=data.horizon - 1, **sizes))
     module.fit_statistics(statistics_tracks(windows))
     stage = TrackStage(name, module, windows, held_out and seen_by(held_out, eyes))
-    identity = identity_of(data, model)
     figures = fit_seeing(stage, eyes, data.sight, train, run, identity=identity) | set_aside(windows)
     save_run(run, *with_eyes({name.replace("-", "_"): module}, learned_from(data), data, eyes), figures)
     return figures

@@ -5,6 +5,7 @@ of other data, model, parent or budget is refused.
 """
 
 import hashlib
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,20 +19,30 @@ from torch import Tensor, nn
 from amplify import rng
 from amplify.baselines.behaviour_cloning import BehaviourCloning
 from amplify.config import Config
-from amplify.data.dataset import Dataset
 from amplify.data.windows import WindowSet
-from amplify.encoders.vision import PatchNetwork
-from amplify.errors import BundleError, DataError
+from amplify.errors import DataError
 from amplify.forward.dynamics import ForwardConfig, ForwardDynamics
+from amplify.inverse.action_decoder import ActionDecoder
 from amplify.inverse.config import InverseConfig
 from amplify.inverse.dynamics import InverseDynamics
 from amplify.metrics.statistics import codebook_usage
-from amplify.policy.bundle import Bundle, load_bundle, save_bundle
-from amplify.policy.info import BundleInfo, info_of
+from amplify.policy.bundle import Bundle, load_bundle
+from amplify.policy.info import info_of
 from amplify.tokens.tokenizer import MotionTokenizer, TokenizerConfig
+from amplify.train.fine_tuning import (
+    BUNDLE,
+    FineTuning,
+    begin,
+    beginning,
+    beyond_range,
+    bundle_of,
+    opened,
+    refits,
+)
 from amplify.train.foreseen import computed_once
 from amplify.train.loop import TrainConfig, fit
-from amplify.train.sight import fit_seeing, tuned
+from amplify.train.saving import identity_of, learned_from, save_run, set_aside, with_eyes
+from amplify.train.sight import fit_seeing
 from amplify.train.stages import (
     BehaviourCloningStage,
     ForwardStage,
@@ -43,7 +54,6 @@ from amplify.train.stages import (
 from amplify.train.training_data import (
     TrainingData,
     action_sizes,
-    encoder_info,
     feature_sizes,
     first_features,
     seen_by,
@@ -52,7 +62,25 @@ from amplify.train.training_data import (
 )
 from amplify.types import TrackWindow
 
-BUNDLE = "bundle"
+__all__ = [
+    "BUNDLE",
+    "FineTuning",
+    "InverseTraining",
+    "TrainingData",
+    "bundle_of",
+    "identity_of",
+    "learned_from",
+    "save_run",
+    "seeded",
+    "set_aside",
+    "train_behaviour_cloning",
+    "train_forward",
+    "train_inverse",
+    "train_tokenizer",
+    "with_eyes",
+]
+
+logger = logging.getLogger(__name__)
 
 
 class InverseTraining(Config):
@@ -73,18 +101,6 @@ class InverseTraining(Config):
     temperature: float = Field(default=1.0, gt=0)
 
 
-def bundle_of(run: Path) -> Path:
-    """The bundle's folder, given it or the run that wrote it.
-
-    Raises:
-        BundleError: There is none.
-    """
-    for folder in (run / BUNDLE, run):
-        if (folder / "config.json").is_file():
-            return folder
-    raise BundleError(f"no bundle in {run}", remedy="name a bundle, or the --out folder of a finished 'amplify train'")
-
-
 def seeded(seed: int, name: str, build: Callable[[], nn.Module]) -> Any:
     """A model whose first weights depend on the seed and the stage's name alone."""
     with torch.random.fork_rng(devices=[]):
@@ -92,22 +108,27 @@ def seeded(seed: int, name: str, build: Callable[[], nn.Module]) -> Any:
         return build()
 
 
-def train_tokenizer(run: Path, *, data: TrainingData, model: TokenizerConfig, train: TrainConfig) -> dict[str, Any]:
+def train_tokenizer(
+    run: Path, *, data: TrainingData, model: TokenizerConfig, train: TrainConfig, init: FineTuning | None = None
+) -> dict[str, Any]:
     """Trains the motion tokenizer on tracks alone; its figures, with the codebook's usage on held-out windows."""
+    identity, start = identity_of(data, model), opened(init)
+    data = data.resolved(actions=False)
     windows = data.training_windows(tracks=True, features=False, actions=False)
     held_out = data.windows(tracks=True, features=False, actions=False, held_out=True)
     tracks = statistics_tracks(windows)
     _same_sizes(model, tracks)
     tokenizer = seeded(train.seed, "tokenizer", lambda: MotionTokenizer(model))
-    tokenizer.fit_statistics(tracks)
-    figures = fit(
-        TokenizerStage(tokenizer, windows, held_out), train, run, identity=identity_of(data, model)
-    ) | set_aside(windows)
+    begin(tokenizer, "tokenizer", start)
+    if refits(init):
+        tokenizer.fit_statistics(tracks)
+    identity |= beginning(init, start)
+    figures = fit(TokenizerStage(tokenizer, windows, held_out), train, run, identity=identity) | set_aside(windows)
     tokens = tokens_of_tracks(tokenizer, held_out or windows, label="codebook")
     usage = codebook_usage(tokens, tokenizer.codebook_size)
     figures["codebook"] = {"size": usage.size, "used": usage.used, "perplexity": usage.perplexity}
     without_features = data.model_copy(update={"features": None})
-    save_run(run, {"tokenizer": tokenizer}, learned_from(without_features), figures)
+    save_run(run, {"tokenizer": tokenizer}, learned_from(without_features), figures, init=start)
     return figures
 
 
@@ -123,12 +144,21 @@ def _same_sizes(model: TokenizerConfig, tracks: TrackWindow) -> None:
 
 
 def train_forward(
-    run: Path, *, parent: Path, data: TrainingData, model: ForwardConfig, train: TrainConfig
+    run: Path,
+    *,
+    parent: Path,
+    data: TrainingData,
+    model: ForwardConfig,
+    train: TrainConfig,
+    init: FineTuning | None = None,
 ) -> dict[str, Any]:
     """Trains forward dynamics on the frozen tokenizer's tokens: from video and instruction, without actions."""
-    bundle = load_bundle(bundle_of(parent))
+    bundle, start = load_bundle(bundle_of(parent)), opened(init)
     tokenizer = bundle.module("tokenizer", MotionTokenizer)
-    goal, eyes = model.goal != "text", data.eyes()
+    identity = identity_of(data, model, bundle)
+    data = data.resolved(actions=False, parent=bundle)
+    _same_eyes_and_tokens(data, tokenizer, start)
+    goal, eyes = model.goal != "text", data.eyes(start)
     windows = data.training_windows(tracks=True, features=True, actions=False, goal=goal)
     held_out = data.windows(tracks=True, features=True, actions=False, goal=goal, held_out=True)
     tokens = tokens_of_tracks(tokenizer, windows, label="tokens")
@@ -146,27 +176,50 @@ def train_forward(
             **feature_sizes(first),
         ),
     )
-    forward.fit_statistics(statistics_features(seen))
+    begin(forward, "forward", start)
+    if refits(init):
+        forward.fit_statistics(statistics_features(seen))
     stage = ForwardStage(forward, windows, tokens, held_out and seen_by(held_out, eyes), held_out_tokens)
-    identity = identity_of(data, model, bundle)
+    identity |= beginning(init, start)
     figures = fit_seeing(stage, eyes, data.sight, train, run, identity=identity) | set_aside(windows)
     models = {"tokenizer": tokenizer, "forward": forward}
-    save_run(run, *with_eyes(models, learned_from(data, bundle), data, eyes), figures, parent=bundle)
+    save_run(run, *with_eyes(models, learned_from(data, bundle), data, eyes), figures, parent=bundle, init=start)
     return figures
 
 
+def _same_eyes_and_tokens(data: TrainingData, tokenizer: MotionTokenizer, start: Bundle | None) -> None:
+    """What forward dynamics learned goes on only where it sees with the same eyes; other tokens are learned anew."""
+    if start is None:
+        return
+    data.same_encoders(start)
+    theirs = start.models.get("tokenizer")
+    ours = tokenizer.state_dict()
+    if theirs is None or any(not torch.equal(ours.get(k, v.new_zeros(0)), v) for k, v in theirs.state_dict().items()):
+        logger.warning(
+            "%s was trained on the tokens of another tokenizer: what it foresees has to be learned anew", start.path
+        )
+
+
 def train_inverse(
-    run: Path, *, parent: Path, data: TrainingData, model: InverseConfig, train: InverseTraining
+    run: Path,
+    *,
+    parent: Path,
+    data: TrainingData,
+    model: InverseConfig,
+    train: InverseTraining,
+    init: FineTuning | None = None,
 ) -> dict[str, Any]:
     """Trains inverse dynamics on demonstrations: on real tokens first, then on those that forward dynamics foresees.
 
     Eyes that are fine-tuned here are inverse dynamics' own: forward dynamics keeps those that it was trained with.
     """
-    bundle = load_bundle(bundle_of(parent))
+    bundle, start = load_bundle(bundle_of(parent)), opened(init)
     tokenizer = bundle.module("tokenizer", MotionTokenizer)
     forward = bundle.module("forward", ForwardDynamics)
+    identity = identity_of(data, model, bundle) | {"tokens": train.model_dump(mode="json", exclude={"loop"})}
+    data = data.resolved(actions=True, parent=bundle)
     data.same_encoders(bundle)
-    eyes = data.eyes(bundle)
+    eyes = data.eyes(bundle, start)
     goal = forward.config.goal != "text"
     windows = data.training_windows(tracks=True, features=True, actions=True, goal=goal)
     seen = seen_by(windows, eyes)
@@ -183,11 +236,14 @@ def train_inverse(
             model, code_width=tokenizer.embedding_width(model.motion), tokens=tokenizer.config.tokens, **sizes
         ),
     )
-    inverse.fit_scalers(proprio, actions)
+    begin(inverse, "inverse", start)
+    if refits(init):
+        inverse.fit_scalers(proprio, actions)
+    _warn_beyond(inverse.decoder, actions)
+    identity |= beginning(init, start)
     stage = InverseStage(
         inverse, windows, tokenizer=tokenizer, real=real, predicted=predicted, predicted_from=changes_over
     )
-    identity = identity_of(data, model, bundle) | {"tokens": train.model_dump(mode="json", exclude={"loop"})}
     figures = fit_seeing(stage, eyes, data.sight, train.loop, run, identity=identity) | set_aside(windows)
     models = {"tokenizer": tokenizer, "forward": forward, "inverse": inverse}
     models |= {name: bundle.models[name] for name in ("vision_encoder", "text_encoder") if name in bundle.models}
@@ -196,8 +252,18 @@ def train_inverse(
     known = info_of(bundle)
     encoders = {"vision_encoder": known.vision_encoder, "text_encoder": known.text_encoder}
     info = learned_from(data, bundle).model_copy(update=encoders)
-    save_run(run, models, info, figures, parent=bundle)
+    save_run(run, models, info, figures, parent=bundle, init=start)
     return figures
+
+
+def _warn_beyond(decoder: ActionDecoder, actions: Tensor) -> None:
+    beyond = beyond_range(decoder.action_scaler.scale(actions))
+    if beyond > 0.01:
+        logger.warning(
+            "%.0f %% of the actions lie outside of the range that the model was first trained with, and are learned as "
+            "its limits: --init-statistics refitted takes the range of the new data",
+            100 * beyond,
+        )
 
 
 def _foreseen(
@@ -239,10 +305,14 @@ def _foreseen(
 
 
 def train_behaviour_cloning(
-    run: Path, *, data: TrainingData, model: InverseConfig, train: TrainConfig
+    run: Path, *, data: TrainingData, model: InverseConfig, train: TrainConfig, init: FineTuning | None = None
 ) -> dict[str, Any]:
     """Trains the baseline on the same demonstrations, features and head, guided by the instruction."""
-    eyes = data.eyes()
+    identity, start = identity_of(data, model), opened(init)
+    data = data.resolved(actions=True, parent=start)
+    if start is not None:
+        data.same_encoders(start)
+    eyes = data.eyes(start)
     windows = data.training_windows(tracks=False, features=True, actions=True)
     seen = seen_by(windows, eyes)
     sizes, proprio, actions = action_sizes(seen, data)
@@ -252,72 +322,12 @@ def train_behaviour_cloning(
         "behaviour-cloning",
         lambda: BehaviourCloning(model, text_width=text.shape[-1], text_tokens=text.shape[-2], **sizes),
     )
-    policy.fit_scalers(proprio, actions)
+    begin(policy, "behaviour_cloning", start)
+    if refits(init):
+        policy.fit_scalers(proprio, actions)
+    _warn_beyond(policy.decoder, actions)
     stage = BehaviourCloningStage(policy, windows)
-    identity = identity_of(data, model)
+    identity |= beginning(init, start)
     figures = fit_seeing(stage, eyes, data.sight, train, run, identity=identity) | set_aside(windows)
-    save_run(run, *with_eyes({"behaviour_cloning": policy}, learned_from(data), data, eyes), figures)
+    save_run(run, *with_eyes({"behaviour_cloning": policy}, learned_from(data), data, eyes), figures, init=start)
     return figures
-
-
-def with_eyes(
-    models: dict[str, nn.Module], info: BundleInfo, data: TrainingData, eyes: PatchNetwork | None
-) -> tuple[dict[str, nn.Module], BundleInfo]:
-    """Models and meta of a bundle, with the eyes that learned together with the models, if any did."""
-    if eyes is None or not data.sight.fine_tune:
-        return models, info
-    assert info.vision_encoder is not None
-    named = info.model_copy(update={"vision_encoder": tuned(info.vision_encoder, eyes)})
-    return {**models, "vision_encoder": eyes}, named
-
-
-def identity_of(data: TrainingData, model: Config, parent: Bundle | None = None) -> dict[str, Any]:
-    """What the result of a stage depends on beside its budget: only the same run resumes."""
-    return {
-        "data": data.model_dump(mode="json"),
-        "model": model.model_dump(mode="json"),
-        "parent": None if parent is None else parent.hash,
-    }
-
-
-def set_aside(windows: WindowSet) -> dict[str, Any]:
-    """How many broken episodes the datasets have, which were left out with a warning each."""
-    return {"episodes_set_aside": sum(len(dataset.problems) for dataset in windows.datasets)}
-
-
-def save_run(
-    run: Path,
-    models: dict[str, nn.Module],
-    info: BundleInfo,
-    figures: dict[str, Any],
-    *,
-    parent: Bundle | None = None,
-) -> None:
-    """Writes the run's bundle; its figures come after the parent's."""
-    stats = figures if parent is None else parent.stats | figures
-    save_bundle(run / BUNDLE, models, info.meta, stats, parents=[parent] if parent else [])
-
-
-def learned_from(data: TrainingData, parent: Bundle | None = None) -> BundleInfo:
-    """What a bundle must know of its data to be used elsewhere; a parent's entries stay where this stage has none."""
-    # Columns are left closed: video must be enough, whatever the files of actions hold.
-    datasets = [Dataset.open(source.path, columns=False) for source in data.sources]
-    spec = datasets[0].spec
-    known: dict[str, Any] = {
-        "cameras": spec.cameras,
-        "frame_size_px": spec.width,
-        "fps": spec.fps,
-        "robot_type": spec.robot_type,
-        "instructions": tuple(sorted({e.instruction for d in datasets for e in d.episodes})),
-    }
-    if data.tracks is not None:
-        header = data.header(data.tracks)
-        settings = dict(header.settings)
-        known["grid"], known["horizon"] = int(settings.pop("grid")), int(settings.pop("horizon"))
-        known["tracker"] = {"name": header.producer, "version": header.version, **settings}
-    if data.features is not None:
-        known["vision_encoder"] = encoder_info(data.header(data.features))
-        known["text_encoder"] = encoder_info(data.text_header())
-    if spec.action_names and spec.proprio_names:
-        known["action_names"], known["proprio_names"] = spec.action_names, spec.proprio_names
-    return (info_of(parent) if parent else BundleInfo()).model_copy(update=known)

@@ -94,7 +94,7 @@ class Sighted:
         assert pictures is not None
         vision = self._seen(pictures.images, generator)
         goal = None if pictures.goal is None else self._seen(pictures.goal, generator)
-        features = Features(vision=vision, text=pictures.text, goal=goal)
+        features = Features(vision=vision, text=pictures.text, goal=goal, present=pictures.present)
         return self.stage.loss(replace(batch, features=features, pictures=None), generator=generator)
 
     def validate(self) -> dict[str, float]:

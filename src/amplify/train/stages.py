@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from amplify import rng
@@ -18,15 +18,15 @@ from amplify.inverse.dynamics import InverseDynamics
 from amplify.jobs import progress
 from amplify.tokens import camera_motion
 from amplify.tokens.tokenizer import MotionTokenizer
-from amplify.types import MotionTokens, Sample
+from amplify.types import MotionTokens, Sample, TrackWindow
 
 VALIDATION_WINDOWS = 512
 """Held-out windows of a validation, evenly spread."""
 
 
 def random_batch(windows: WindowSet, generator: np.random.Generator, size: int) -> tuple[np.ndarray, Sample]:
-    """Random windows, and their numbers."""
-    chosen = generator.integers(len(windows), size=size)
+    """Random windows, each source by its share, and their numbers."""
+    chosen = windows.draw(generator, size)
     return chosen, windows.batch(chosen)
 
 
@@ -82,6 +82,17 @@ class TokenizerStage:
             loss, logs = self.module.loss(tracks, generator=generator)
             rows.append({"loss": loss, **logs})
         return mean_logs(rows)
+
+
+def known_tokens(tracks: TrackWindow, tokens: MotionTokens) -> Bool[Tensor, "b k"]:
+    """Which tokens stand for motion that is there: not past an episode's end, not of a view that its source lacks.
+
+    Args:
+        tracks: The windows, (b, v, t, n, 2).
+        tokens: One a step of all views together, of which one must be valid; or one a step of each view.
+    """
+    steps = tracks.valid[..., 1:] & tracks.valid[..., :1]  # (b, v, steps)
+    return steps.any(dim=1) if tokens.indices.shape[-1] == steps.shape[-1] else steps.flatten(1)
 
 
 @torch.no_grad()
@@ -158,7 +169,8 @@ class ForwardStage:
         """Teacher-forced cross-entropy of the next code."""
         assert batch.features is not None
         assert batch.tokens is not None
-        return self.module.loss(batch.features, batch.tokens)
+        valid = None if batch.tracks is None else known_tokens(batch.tracks, batch.tokens)
+        return self.module.loss(batch.features, batch.tokens, valid)
 
     def validate(self) -> dict[str, float]:
         """The same loss on held-out videos."""

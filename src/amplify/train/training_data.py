@@ -5,12 +5,15 @@ import copy
 import numpy as np
 from torch import Tensor
 
-from amplify.config import Config
 from amplify.data.dataset import Dataset
-from amplify.data.sidecar import Header, read_episode, read_text_header, set_aside_episodes
-from amplify.data.windows import Source, WindowSet
+from amplify.data.mixture.alignment import horizon_of, views_of
+from amplify.data.mixture.choosing import chosen_episodes
+from amplify.data.mixture.source import Mixture, Source, of_role
+from amplify.data.mixture.splitting import split
+from amplify.data.sidecar import Header, folders, read_episode, read_text_header, set_aside_episodes
+from amplify.data.windows import WindowSet
 from amplify.encoders.vision import PatchNetwork
-from amplify.errors import DataError, UsageError
+from amplify.errors import DataError, UsageError, pick
 from amplify.policy.bundle import Bundle
 from amplify.policy.info import EncoderInfo, info_of
 from amplify.train.sight import Sight, published_eyes, require_published
@@ -19,28 +22,64 @@ from amplify.types import Features, TrackWindow
 STATISTICS_WINDOWS = 1024
 
 
-class TrainingData(Config):
-    """What a stage learns from.
+class TrainingData(Mixture):
+    """What a stage learns from: a mixture of datasets, whose actions are read by the stages that need them only.
 
     Args:
-        sources: Datasets; actions are read by the stages that need them only.
-        held_out: Datasets for validation.
+        sources: See `Mixture`.
+        held_out: See `Mixture`.
+        validation_fraction: See `Mixture`.
+        split_seed: See `Mixture`.
+        sampling: See `Mixture`.
+        views: See `Mixture`; by default also those of the parent that a stage learns from.
+        rate: See `Mixture`.
         tracks: Name of the track sidecar ("tracks-flow-10x10-h16").
         features: Name of the feature sidecar; its encoder is the one that runs where features are not cached.
         text: Name of the text sidecar.
         sight: How images are seen.
-        horizon: Frames of a track window; the sidecar's.
+        horizon: Steps of a track window, the first frame included; the sidecar's.
         action_horizon: Actions of a chunk.
     """
 
-    sources: tuple[Source, ...]
-    held_out: tuple[Source, ...] = ()
     tracks: str | None = None
     features: str | None = None
     text: str = "text-minilm"
     sight: Sight = Sight()
     horizon: int = 16
     action_horizon: int = 16
+
+    def resolved(self, *, actions: bool, parent: Bundle | None = None) -> "TrainingData":
+        """What one stage learns from: sources of its role, episodes that are held back, the views of its parent.
+
+        Args:
+            actions: Whether the stage learns actions.
+            parent: The bundle that it learns from.
+
+        Raises:
+            DataError: Validation and training would share episodes.
+            UsageError: No source has the role, or no source has a view that is named.
+        """
+        data = of_role(self, actions=actions)
+        if not data.sources:
+            return data
+        known = () if parent is None else info_of(parent).cameras
+        names = data.view_names()
+        if self.views:
+            there = dict.fromkeys((*data.model_copy(update={"views": ()}).every_view(), *known))
+            for name in self.views:
+                pick(name, there, kind="view of the mixture")
+        elif known != names and set(names) <= set(known):
+            data = data.model_copy(update={"views": known})
+        return split(data)
+
+    def view_names(self) -> tuple[str, ...]:
+        """Names of the views of a window, in order."""
+        return views_of(self.sources, [_opened(source) for source in self.sources], self.views).names
+
+    def every_view(self) -> tuple[str, ...]:
+        """Names of all views that a source has, as it calls them in the mixture."""
+        named = [[s.views.get(name, name) for name in _opened(s).spec.cameras] for s in self.sources]
+        return tuple(dict.fromkeys(name for names in named for name in names))
 
     def windows(
         self, *, tracks: bool, features: bool, actions: bool, goal: bool = False, held_out: bool = False
@@ -54,6 +93,9 @@ class TrainingData(Config):
             goal: With the goal image's features or pictures.
             held_out: Of the sources for validation.
         """
+        if self.validation_fraction:
+            split_data = self.resolved(actions=actions)
+            return split_data.windows(tracks=tracks, features=features, actions=actions, goal=goal, held_out=held_out)
         sources = self.held_out if held_out else self.sources
         if not sources:
             return None
@@ -67,6 +109,9 @@ class TrainingData(Config):
             actions=actions,
             horizon=self.horizon,
             action_horizon=self.action_horizon,
+            views=self.views,
+            rate=self.rate,
+            sampling=self.sampling,
         )
 
     def training_windows(self, *, tracks: bool, features: bool, actions: bool, goal: bool = False) -> WindowSet:
@@ -80,11 +125,12 @@ class TrainingData(Config):
             raise DataError("nothing to train on", remedy="name at least one dataset with usable episodes")
         return windows
 
-    def eyes(self, parent: Bundle | None = None) -> PatchNetwork | None:
+    def eyes(self, parent: Bundle | None = None, start: Bundle | None = None) -> PatchNetwork | None:
         """The encoder that runs within training, None where features are cached.
 
         Args:
             parent: Whose own encoder it is, where it holds one; otherwise the one that made the feature sidecar.
+            start: Whose eyes of inverse dynamics it is, where it holds them and they are fine-tuned further.
 
         Raises:
             UsageError: It is not an encoder of this package; or it, or that of the cached features, was fine-tuned
@@ -96,6 +142,8 @@ class TrainingData(Config):
                 require_published(encoder_info(self.header(self.features)))
             return None
         own = None if parent is None else parent.models.get("vision_encoder")
+        if start is not None:
+            own = start.models.get("inverse_vision_encoder", own)
         if isinstance(own, PatchNetwork):
             return copy.deepcopy(own)
         if self.features is None:
@@ -108,15 +156,25 @@ class TrainingData(Config):
         Args:
             folder: Of tracks or features.
         """
-        # Columns are left closed: video must be enough, whatever the files of actions hold.
-        dataset = Dataset.open(self.sources[0].path, columns=False)
-        aside = set_aside_episodes(dataset.root, folder)
+        for source in self.sources:
+            name = _longer(source, folder)
+            if name is not None:
+                break
+        else:
+            source, name = self.sources[0], folder
+        dataset = _opened(source)
+        aside = set_aside_episodes(dataset.root, name)
         indices = [episode.index for episode in dataset.episodes]
-        return read_episode(dataset, folder, next((i for i in indices if i not in aside), indices[0])).header
+        return read_episode(dataset, name, next((i for i in indices if i not in aside), indices[0])).header
 
     def text_header(self) -> Header:
         """What the text sidecar says of itself."""
         return read_text_header(self.sources[0].path, self.text)
+
+    def instructions(self) -> tuple[str, ...]:
+        """What is asked for in the episodes of the sources, in alphabetical order."""
+        chosen = [info for source in self.sources for info in chosen_episodes(source, _opened(source), quiet=True)]
+        return tuple(sorted({info.instruction for info in chosen}))
 
     def same_encoders(self, parent: Bundle) -> None:
         """Refuses features or embeddings that the parent's models do not know.
@@ -139,6 +197,20 @@ class TrainingData(Config):
                     allowed=f"{known.name} {known.settings}",
                     remedy=f"run 'amplify encode DATASET --bundle {parent.path}' and name its features",
                 )
+
+
+def _opened(source: Source) -> Dataset:
+    # Columns are left closed: video must be enough, whatever the files of actions hold.
+    return Dataset.open(source.path, columns=False)
+
+
+def _longer(source: Source, folder: str) -> str | None:
+    """The sidecar folder that a source has, or one of the same tracks in windows of another length."""
+    there = folders(source.path, folder.split("-")[0])
+    if folder in there or horizon_of(folder) is None:
+        return folder if folder in there else None
+    same = folder.rpartition("-h")[0] + "-h"
+    return next((name for name in there if name.startswith(same) and horizon_of(name)), None)
 
 
 def encoder_info(header: Header) -> EncoderInfo:

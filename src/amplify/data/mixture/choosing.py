@@ -17,13 +17,16 @@ from amplify.errors import DataError, UsageError
 logger = logging.getLogger(__name__)
 
 
-def chosen_episodes(source: Source, dataset: Dataset, folders: Sequence[str] = ()) -> list[EpisodeInfo]:
+def chosen_episodes(
+    source: Source, dataset: Dataset, folders: Sequence[str] = (), *, quiet: bool = False
+) -> list[EpisodeInfo]:
     """The episodes of a source, in the dataset's order or, where the source numbers them, in that order.
 
     Args:
         source: Says which.
         dataset: Opened.
         folders: Sidecar folders that are needed: episodes that were set aside there are left out.
+        quiet: Whether to leave out warnings of what was set aside.
 
     Raises:
         DataError: An episode that is named does not exist, or none is left.
@@ -38,12 +41,12 @@ def chosen_episodes(source: Source, dataset: Dataset, folders: Sequence[str] = (
     if unknown:
         raise DataError(f"no such episode in {source.path}", got=unknown[0], allowed=f"{min(usable)} … {max(usable)}")
     for index in wanted:
-        if index in broken:
+        if index in broken and not quiet:
             logger.warning("%s: episode %d set aside: %s", source.path, index, broken[index])
     chosen = [usable[index] for index in wanted if index not in broken]
     if not chosen:
         raise DataError(f"no usable episode chosen from {source.path}", remedy="choose others, or record again")
-    return _part(source, _of_tasks(source, chosen))
+    return _part(source, _of_tasks(source, chosen), quiet=quiet)
 
 
 def evenly(episodes: Sequence[EpisodeInfo], *, seed: int | None = None) -> list[EpisodeInfo]:
@@ -68,11 +71,11 @@ def evenly(episodes: Sequence[EpisodeInfo], *, seed: int | None = None) -> list[
     return [info for _, _, info in sorted(ranked, key=lambda row: row[:2])]
 
 
-def _part(source: Source, episodes: list[EpisodeInfo]) -> list[EpisodeInfo]:
+def _part(source: Source, episodes: list[EpisodeInfo], *, quiet: bool) -> list[EpisodeInfo]:
     if source.fraction is None and source.count is None:
         return episodes
     number = source.count or max(1, round(len(episodes) * (source.fraction or 1)))
-    if number > len(episodes):
+    if number > len(episodes) and not quiet:
         logger.warning("%s has %d of the %d episodes that were asked for", source.path, len(episodes), number)
     kept = {info.index for info in evenly(episodes, seed=source.seed if source.order == "seeded" else None)[:number]}
     return [info for info in episodes if info.index in kept]

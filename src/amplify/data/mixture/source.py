@@ -1,7 +1,7 @@
 """One source of a mixture, and the mixture: what a training set is made of."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -96,22 +96,27 @@ class Mixture(Config):
             raise ValueError(f"views must have different names, got {self.views}")
         return self
 
-    def of_role(self, *, actions: bool) -> Any:
-        """The same mixture with only those sources that teach a stage.
 
-        Args:
-            actions: Whether the stage learns actions.
+AnyMixture = TypeVar("AnyMixture", bound=Mixture)
 
-        Raises:
-            UsageError: None does.
-        """
-        kept = tuple(source for source in self.sources if source.teaches(actions=actions))
-        if self.sources and not kept:
-            raise UsageError(
-                f"no source teaches {'actions' if actions else 'motion from video'}",
-                got=", ".join(f"{source.path} (role {source.role})" for source in self.sources),
-                allowed=f"role 'both' or {'actions' if actions else 'video'!r}",
-                remedy="change a role, or name another dataset",
-            )
-        held_out = tuple(source for source in self.held_out if source.teaches(actions=actions))
-        return self.model_copy(update={"sources": kept, "held_out": held_out})
+
+def of_role(mixture: AnyMixture, *, actions: bool) -> AnyMixture:
+    """The same mixture with only those sources that teach a stage.
+
+    Args:
+        mixture: All sources.
+        actions: Whether the stage learns actions.
+
+    Raises:
+        UsageError: None does.
+    """
+    kept = tuple(source for source in mixture.sources if source.teaches(actions=actions))
+    if mixture.sources and not kept:
+        raise UsageError(
+            f"no source teaches {'actions' if actions else 'motion from video'}",
+            got=", ".join(f"{source.path} (role {source.role})" for source in mixture.sources),
+            allowed=f"role 'both' or {'actions' if actions else 'video'!r}",
+            remedy="change a role, or name another dataset",
+        )
+    held_out = tuple(source for source in mixture.held_out if source.teaches(actions=actions))
+    return mixture.model_copy(update={"sources": kept, "held_out": held_out})

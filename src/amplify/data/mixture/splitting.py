@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from amplify import rng
 from amplify.data.dataset import Dataset, EpisodeInfo
 from amplify.data.mixture.choosing import chosen_episodes, evenly
-from amplify.data.mixture.source import Mixture, Source
+from amplify.data.mixture.source import AnyMixture, Mixture, Source
 from amplify.errors import DataError
 
 Episode = tuple[Dataset, EpisodeInfo]
 
 
-def split(mixture: Mixture) -> Mixture:
+def split(mixture: AnyMixture) -> AnyMixture:
     """The mixture with explicit episodes of training and validation, which have none in common.
 
     Episodes are the same where they lie in the same folder under the same number, or have the same length, the same
@@ -83,7 +83,7 @@ def _looks(dataset: Dataset, info: EpisodeInfo) -> str:
 
 def _opened(source: Source) -> list[Episode]:
     dataset = Dataset.open(source.path, columns=False)
-    return [(dataset, info) for info in chosen_episodes(source, dataset)]
+    return [(dataset, info) for info in chosen_episodes(source, dataset, quiet=True)]
 
 
 def _require_disjoint(mixture: Mixture, parts: list[list[Episode]], of_part: list[list[str]]) -> None:
