@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 import jinja2
 
@@ -22,6 +23,37 @@ class Picture:
     def data_uri(self) -> str:
         """The picture inside a URI."""
         return "data:image/png;base64," + base64.b64encode(self.png).decode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Photo:
+    """A JPEG with its caption."""
+
+    jpeg: bytes
+    caption: str = ""
+    width_percent: int = 100
+
+    @property
+    def data_uri(self) -> str:
+        """The picture inside a URI."""
+        return "data:image/jpeg;base64," + base64.b64encode(self.jpeg).decode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A box that cannot be overlooked.
+
+    Args:
+        level: Gives its colour.
+        text: What is to be known.
+        detail: Smaller, below: where.
+        remedy: What to do about it.
+    """
+
+    level: Literal["unusable", "problem", "note", "good"]
+    text: str
+    detail: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +93,14 @@ def _cell(value: object) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A heading and what stands under it, in this order: text, tables, pictures, videos, preformatted text."""
+    """A heading and what stands under it, in the order of the fields; facts are pairs of a label and a value."""
 
     heading: str
     text: str = ""
+    facts: Sequence[tuple[str, str]] = field(default_factory=tuple)
+    notices: Sequence[Notice] = field(default_factory=tuple)
     tables: Sequence[Table] = field(default_factory=tuple)
-    pictures: Sequence[Picture] = field(default_factory=tuple)
+    pictures: Sequence[Picture | Photo] = field(default_factory=tuple)
     videos: Sequence[Video] = field(default_factory=tuple)
     preformatted: str = ""
 
