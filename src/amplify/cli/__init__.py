@@ -1,8 +1,8 @@
 """The command line: ``amplify COMMAND …``. One file a command; this one only finds it and shows what went wrong.
 
 A command is a function whose typed keyword arguments are its options (tyro reads them) and whose returned mapping is
-its summary: printed as lines, or as one JSON line at the end with ``--json``. Exit codes: 0 done, 1 failed (also where
-the summary says ``passed: False``), 2 bad usage, 130 interrupted.
+its summary: printed as lines (its ``brief`` form, where it has one), or as one JSON line at the end with ``--json``.
+Exit codes: 0 done, 1 failed (also where the summary says ``passed: False``), 2 bad usage, 130 interrupted.
 """
 
 import importlib
@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "zero-shot, few-shot, embodiment, tracks, ablation: studies with controls",
     ),
     "import videos": ("amplify.cli.import_", "videos of anything → a dataset without actions"),
+    "import lerobot": ("amplify.cli.import_", "LeRobot datasets of versions 2 and 3, whole or in part"),
     "import reference": ("amplify.cli.import_", "checkpoints of the reference implementation → a bundle"),
     "parity": ("amplify.cli.parity", "compare ours with arrays that the reference implementation computed"),
     "push": ("amplify.cli.push", "bundles, datasets and sidecars to a model hub, with cards"),
@@ -89,7 +90,7 @@ def run(argv: Sequence[str]) -> int:
         if as_json:
             print(json.dumps(summary, default=str))
         else:
-            _show(summary)
+            _show(getattr(summary, "brief", summary))
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader has seen enough (``| head``); the interpreter must not try to flush the rest at its end.
