@@ -61,8 +61,16 @@ class BundleError(AmplifyError):
     """A bundle or checkpoint that is incomplete, damaged, or of another kind."""
 
 
+class HubError(AmplifyError):
+    """A model hub, or a repository on it, that cannot be used as asked."""
+
+
 class MissingDependencyError(AmplifyError):
     """A package or system library that is not installed."""
+
+
+class WorkerError(AmplifyError):
+    """A worker process that ended, killed or for want of memory, before its work was done."""
 
 
 class RenderingError(AmplifyError):
