@@ -1,12 +1,24 @@
 """What an inspection found to be wrong, or worth knowing, and what to do about it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass
 from typing import Any, Literal
 
 Severity = Literal["unusable", "problem", "note"]
 SHOWN = 20
 """Episodes of a finding that are listed."""
+LISTED = 5
+"""Examples that a message names."""
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 episode", "2 episodes"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def more(examples: Sized) -> str:
+    """What follows a list of the first `LISTED` of some examples."""
+    return " …" if len(examples) > LISTED else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ class FrameSums:
         black: Of these, frames with nothing but black.
         overexposed: Frames with nothing but white.
         empty: Frames of one other colour.
-        repeated: Frames equal to the one before.
+        repeated: Frames equal to the one before, of those that show something.
         longest: Frames of the longest still picture, 0 where none is as long as `STILL_FRAMES`.
         longest_from: Its first frame.
         brightness: Mean level of all frames, of 255.
@@ -81,8 +81,8 @@ class FrameWatch:
         if start != self._next:
             self._small, self._run, self._run_from = None, 1, start
         for number, small in enumerate(_reduced(frames), start):
-            self._judge(small)
-            same = self._small is not None and float(np.abs(small - self._small).max()) <= SAME_LEVELS
+            shows = self._judge(small)
+            same = shows and self._small is not None and float(np.abs(small - self._small).max()) <= SAME_LEVELS
             self._counts["repeated"] += same
             self._run, self._run_from = (self._run + 1, self._run_from) if same else (1, number)
             if self._run >= STILL_FRAMES and self._run > self._counts["longest"]:
@@ -94,15 +94,16 @@ class FrameWatch:
         """Of all stretches so far."""
         return FrameSums(**self._counts, brightness=self._levels / max(1, self._counts["looked_at"]))
 
-    def _judge(self, small: np.ndarray) -> None:
+    def _judge(self, small: np.ndarray) -> bool:
+        """Counts what is wrong with a frame; whether it shows anything."""
         self._counts["looked_at"] += 1
         self._levels += float(small.mean())
-        if (small <= BLACK_LEVEL).mean() >= NEARLY_ALL:
-            self._counts["black"] += 1
-        elif (small >= WHITE_LEVEL).mean() >= NEARLY_ALL:
-            self._counts["overexposed"] += 1
-        elif small.std() < EMPTY_LEVELS:
-            self._counts["empty"] += 1
+        black, white = (small <= BLACK_LEVEL).mean(), (small >= WHITE_LEVEL).mean()
+        fault = "black" if black >= NEARLY_ALL else "overexposed" if white >= NEARLY_ALL else ""
+        fault = fault or ("empty" if small.std() < EMPTY_LEVELS else "")
+        if fault:
+            self._counts[fault] += 1
+        return not fault
 
 
 _COUNTED = ("looked_at", "black", "overexposed", "empty", "repeated", "longest", "longest_from")

@@ -7,7 +7,7 @@ import numpy as np
 from amplify.data.sidecar import folders
 from amplify.evaluate.inspection.config import named
 from amplify.evaluate.inspection.evidence import Evidence
-from amplify.evaluate.inspection.finding import Finding
+from amplify.evaluate.inspection.finding import Finding, counted
 from amplify.evaluate.inspection.motion import CAMERA_PX, MotionSums
 from amplify.tokens.local_window import LocalWindow
 
@@ -40,7 +40,7 @@ def judge_motion(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             kind="short_episode",
             severity="note",
-            message=f"{len(short)} episodes are shorter than a window of {horizon} frames: most of theirs is padding.",
+            message=f"{counted(len(short), 'episode')} shorter than a window of {horizon} frames.",
             remedy="record longer ones, or track with a shorter --horizon",
             episodes=short,
         )
