@@ -15,7 +15,7 @@ from amplify.data.scene import read_scene
 from amplify.data.writer import SCENE_PATH, DatasetWriter, Episode
 from amplify.errors import DataError
 from amplify.types import Clip, SceneStates
-from amplify.video import read_video
+from amplify.video import frames_at, read_video
 
 __all__ = ["Dataset", "DatasetSpec", "DatasetWriter", "Episode", "EpisodeInfo", "Problem"]
 
@@ -146,6 +146,40 @@ class Dataset:
                 allowed=f"{width}×{height}",
             )
         return frames[:, :height, :width]
+
+    def stream(self, episode_index: int, camera: str) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+        """The images of one camera from first to last, one in memory at a time.
+
+        Args:
+            episode_index: Of the episode.
+            camera: Its name.
+
+        Raises:
+            DataError: No such episode or camera, or the file cannot be decoded.
+        """
+        place = self._at(episode_index)
+        width, height = self.spec.size(camera)
+        if camera in place.images:
+            images = read_images(place, episode_index, place.images[camera], 0, place.length)
+        else:
+            path, first = place.videos[camera]
+            images = frames_at(path, (first + np.arange(place.length)) / self.spec.fps)
+        for image in images:
+            yield np.ascontiguousarray(image[:height, :width])
+
+    def column(self, episode_index: int, name: str) -> Float32[np.ndarray, "t d"]:
+        """Any numeric feature at each frame of an episode.
+
+        Raises:
+            DataError: The rows have no such column, or it is damaged.
+        """
+        return read_column(self._at(episode_index), episode_index, name)
+
+    def only(self, episode_index: int) -> "Dataset":
+        """A dataset of one of the episodes, small enough to send anywhere."""
+        place = self._at(episode_index)
+        kept = tuple(episode for episode in self.episodes if episode.index == episode_index)
+        return Dataset(self.root, self.spec, kept, (), {episode_index: place})
 
     def frame_size(self, camera: str) -> tuple[int, int]:
         """Height and width of a camera's images, in pixels."""

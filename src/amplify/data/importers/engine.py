@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from amplify.config import Config
 from amplify.data.episode import Footage
@@ -25,6 +25,7 @@ SHOWN = 20
 """Reasons in a summary; all are in the dataset's report."""
 
 
+@runtime_checkable
 class Recording(Protocol):
     """One episode to be; picklable, and small."""
 
