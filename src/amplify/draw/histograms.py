@@ -35,6 +35,7 @@ def plot_histogram(
     """
     figure, axes = _figure(size_in)
     axes.stairs(counts, edges, fill=True, color=PALETTE[0])
+    axes.yaxis.get_major_locator().set_params(integer=True)
     if log_x:
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")

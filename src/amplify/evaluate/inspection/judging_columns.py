@@ -50,21 +50,22 @@ def judge_column(evidence: Evidence, column: str, sums: ColumnSums, steps: list[
 
 def _jumps(evidence: Evidence, names: Sequence[str], found: np.ndarray, steps: list[Steps]) -> Iterator[Finding]:
     largest = np.stack([one.largest for one in steps])
-    turn: np.ndarray = np.abs(largest - 2 * pi) < TURN_SLACK
+    turn = np.less(np.abs(largest - 2 * pi), TURN_SLACK)
     remedies = {
         "jump": "look at these episodes: frames may be missing, or two recordings joined",
         "wrapping_angle": "unwrap the angle, or store its sine and cosine",
     }
-    for (kind, remedy), these in zip(remedies.items(), [np.logical_and(found, ~turn), np.logical_and(found, turn)]):
+    groups = {"jump": found & ~turn, "wrapping_angle": found & turn}
+    for kind, these in groups.items():
         if not these.any():
             continue
         row, d = divmod(int(np.where(these, largest, -1).argmax()), these.shape[1])
-        jumping = [name for name, any_of in zip(names, these.any(axis=0)) if any_of]
+        jumping = [names[int(column)] for column in np.unique(np.nonzero(these)[1])]
         yield Finding(
             kind=kind,
             severity="problem",
             message=f"Proprioception jumps ({', '.join(jumping[:LISTED])}{more(jumping)}): {names[d]} by "
             f"{largest[row, d]:.3g} at frame {steps[row].frame[d]} of episode {evidence.checks[row].index}.",
-            remedy=remedy,
-            episodes=tuple(evidence.checks[row].index for row in np.flatnonzero(these.any(axis=1))),
+            remedy=remedies[kind],
+            episodes=tuple(evidence.checks[row].index for row in np.unique(np.nonzero(these)[0])),
         )

@@ -20,7 +20,7 @@ MOVING_STEP_PX = 0.5
 EDGES_PX = np.concatenate([0.5 * 2 ** (np.arange(33) / 4), [np.inf]])
 """Of the histogram of steps along their longer axis: from half a pixel to a frame's width, and all beyond."""
 ERRORS_PX = (0.5, 1.0, 2.0)
-"""Limits of the tracker's own error at which points are counted."""
+"""Limits of the tracker's own error below which points are counted: those that sidecars keep apart."""
 CAMERA_SPAN = 4
 """Frames over which the camera's motion is estimated: a slow pan is lost in the noise of one step."""
 CAMERA_PX = 0.25
@@ -47,7 +47,7 @@ class MotionSums:
         moving_steps: Of these, steps longer than `MOVING_STEP_PX`.
         beyond: Of these, steps beyond each token window.
         histogram: Moving steps by their length along the longer axis, in bins of `EDGES_PX`.
-        errors: Points whose tracker's error at their window's end is at most each of `ERRORS_PX`.
+        errors: Points whose tracker's error at their window's end is below each of `ERRORS_PX`.
         error_points: Points that have such an error.
         error_moving: As ``errors``, of moving points.
         error_moving_points: As ``error_points``, of moving points.
@@ -99,7 +99,8 @@ class MotionSums:
         if not self.moving_steps:
             return None
         inner = np.concatenate([[0], np.cumsum(self.histogram)]) / self.histogram.sum()
-        return float(np.interp(share, inner, [*EDGES_PX[:-1], max(EDGES_PX[-2], self.largest_px)]))
+        # The true lengths within a bin are not kept; none is longer than the longest.
+        return min(float(np.interp(share, inner, [*EDGES_PX[:-1], EDGES_PX[-2]])), self.largest_px)
 
 
 _APART = ("camera_px", "largest_px")
@@ -157,7 +158,7 @@ def _errors(window: TrackWindow, points: torch.Tensor) -> tuple[np.ndarray, int]
     if window.error_px is None:
         return np.zeros(len(ERRORS_PX), int), 0
     at_end = window.error_px[..., -1, :][points]
-    return np.array([int((at_end <= limit).sum()) for limit in ERRORS_PX]), len(at_end)
+    return np.array([int((at_end < limit).sum()) for limit in ERRORS_PX]), len(at_end)
 
 
 def _camera_px(window: TrackWindow) -> np.ndarray:

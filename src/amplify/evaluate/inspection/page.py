@@ -76,10 +76,13 @@ def _contents(evidence: Evidence, figures: Mapping[str, Any]) -> Section:
         pictures=[
             Picture(
                 png=plot_histogram(
-                    lengths["histogram"]["edges"], lengths["histogram"]["counts"], x="frames an episode", y="episodes"
+                    lengths["histogram"]["edges"],
+                    lengths["histogram"]["counts"],
+                    x="frames an episode",
+                    y="episodes",
+                    size_in=(9.0, 2.2),
                 ),
                 caption=f"{lengths['min']} to {lengths['max']} frames, median {lengths['median']:g}.",
-                width_percent=49,
             )
         ],
     )
@@ -107,7 +110,8 @@ def _episodes(evidence: Evidence) -> Section | None:
         pictures=[
             Photo(
                 jpeg=one.strip,
-                caption=f"{one.index} · {contents.lengths[one.index]} frames · “{contents.instructions[one.index]}”",
+                caption=f"{one.index} · {contents.lengths[one.index]} frames · "
+                f"{_quoted(contents.instructions[one.index])}",
                 width_percent=49,
             )
             for one in shown
@@ -129,7 +133,6 @@ def _motion(evidence: Evidence, figures: Mapping[str, Any]) -> list[Section]:
     )
     windows = evidence.config.windows
     reach = windows[0].axis_px[-1].item()
-    overlays = [one for one in evidence.seen if one.overlay]
     groups = {"all": motion["all"], **{f"camera {name}": one for name, one in motion["by_camera"].items()}}
     tasks = dict(list(motion["by_task"].items())[:MOST_ROWS])
     return [
@@ -163,13 +166,13 @@ def _motion(evidence: Evidence, figures: Mapping[str, Any]) -> list[Section]:
             "directions, dots rest.",
             pictures=[
                 Photo(
-                    jpeg=one.overlay.jpeg,
-                    caption=f"{one.index} · {one.overlay.camera}, from frame {one.overlay.frame} · "
-                    f"“{evidence.contents.instructions[one.index]}”",
+                    jpeg=overlay.jpeg,
+                    caption=f"{one.index} · {overlay.camera}, from frame {overlay.frame} · "
+                    f"{_quoted(evidence.contents.instructions[one.index])}",
                     width_percent=32,
                 )
-                for one in overlays
-                if one.overlay
+                for one in evidence.seen
+                for overlay in one.overlays
             ],
         ),
     ]
@@ -287,6 +290,10 @@ def _sidecars(figures: Mapping[str, Any]) -> Section:
 
 def _more(rows: Any) -> str:
     return f", the first {MOST_ROWS} of them" if len(rows) > MOST_ROWS else ""
+
+
+def _quoted(instruction: str) -> str:
+    return f"“{instruction}”" if instruction.strip() else "(no instruction)"
 
 
 def _percent(share: float | None) -> str | None:

@@ -69,7 +69,7 @@ class Seen:
             is shown; None without either.
         tracks_error: Why its tracks could not be used.
         strip: First, middle and last frames, one row a camera, JPEG.
-        overlay: Of the camera and window with most motion.
+        overlays: Of each camera, the window with most motion.
     """
 
     index: int
@@ -79,7 +79,7 @@ class Seen:
     still_picture_moves: float | None = None
     tracks_error: str = ""
     strip: bytes = b""
-    overlay: Overlay | None = None
+    overlays: tuple[Overlay, ...] = ()
 
 
 def see(dataset: Dataset, look: Look) -> Seen:
@@ -112,7 +112,8 @@ def see(dataset: Dataset, look: Look) -> Seen:
     except AmplifyError as error:
         return replace(seen, tracks_error=error.what)
     motion = {camera: motion_sums(window, look.windows) for camera, (_, window) in tracks.items()}
-    return replace(seen, motion=motion, overlay=_overlay(dataset, look.index, tracks) if look.pictures else None)
+    overlays = [_overlay(dataset, look.index, camera, *found) for camera, found in tracks.items() if look.pictures]
+    return replace(seen, motion=motion, overlays=tuple(overlays))
 
 
 def looks(dataset: Dataset, index: int) -> str:
@@ -162,11 +163,9 @@ def _tracks(dataset: Dataset, look: Look) -> dict[str, tuple[np.ndarray, TrackWi
     return {camera: followed(dataset, look.index, camera) for camera in cameras}
 
 
-def _overlay(dataset: Dataset, index: int, tracks: dict[str, tuple[np.ndarray, TrackWindow]]) -> Overlay:
-    paths = {camera: path_px(window).mean(dim=(1, 2)) for camera, (_, window) in tracks.items()}
-    camera = max(paths, key=lambda name: float(paths[name].max()))
-    starts, window = tracks[camera]
-    row = int(paths[camera].argmax())
+def _overlay(dataset: Dataset, index: int, camera: str, starts: np.ndarray, window: TrackWindow) -> Overlay:
+    """The tracks of the window with most motion."""
+    row = int(path_px(window).mean(dim=(1, 2)).argmax())
     last = int(window.valid[row, 0].sum())
     frame = dataset.frames(index, camera, int(starts[row]), 1)[0]
     points, visible = window.points[row, 0, :last], window.visible[row, 0, :last]

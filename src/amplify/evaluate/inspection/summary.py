@@ -168,8 +168,8 @@ def motion_figures(sums: MotionSums, windows: Sequence[LocalWindow]) -> dict[str
         "visible_share": _share(sums.visible, sums.positions),
         "moving_visible_share": _share(sums.moving_visible, sums.moving_positions),
         "moving_steps_share": _share(sums.moving_steps, sums.steps),
-        "beyond_window_share": _share(sums.beyond[0], sums.moving_steps),
-        "beyond_share": {named(w): _share(count, sums.moving_steps) for w, count in zip(windows, sums.beyond)},
+        "beyond_window_share": _share(int(sums.beyond[0]), sums.moving_steps),
+        "beyond_share": {named(w): _share(int(count), sums.moving_steps) for w, count in zip(windows, sums.beyond)},
         "beyond_window_share_without_camera": _share(sums.still_beyond, sums.still_moving_steps),
         "step_px": {
             "median": sums.quantile_px(0.5),
@@ -178,7 +178,7 @@ def motion_figures(sums: MotionSums, windows: Sequence[LocalWindow]) -> dict[str
             "max": sums.largest_px,
         },
         "moving_error_share_below": {
-            f"{limit:g}_px": _share(count, sums.error_moving_points)
+            f"{limit:g}_px": _share(int(count), sums.error_moving_points)
             for limit, count in zip(ERRORS_PX, sums.error_moving)
         },
         "camera": {
