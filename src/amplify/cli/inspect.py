@@ -68,7 +68,7 @@ class Inspected(dict[str, Any]):
             "lengths": f"{lengths['min']} … {lengths['max']} frames, median {lengths['median']:g}",
             "disk": f"{self['disk_bytes']['total'] / 1e6:.1f} MB",
             "sidecars": self["sidecars"],
-            "tasks": [*self["tasks"]["commonest"][:TASKS], *_rest(self["tasks"]["count"])],
+            "tasks": [*map(_task, self["tasks"]["commonest"][:TASKS]), *_rest(self["tasks"]["count"])],
             "looked_at": self["looked_at"],
         }
         if motion:
@@ -86,6 +86,10 @@ class Inspected(dict[str, Any]):
 
 TASKS = 10
 """Tasks that a person is shown."""
+
+
+def _task(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "instruction": row["instruction"] or "(no instruction)"}
 
 
 def _rest(count: int) -> list[dict[str, Any]]:

@@ -86,7 +86,7 @@ def _camera(evidence: Evidence, camera: str, sums: MotionSums) -> Iterator[Findi
         yield Finding(
             kind="untrusted_tracks",
             severity="note",
-            message=f"Camera {camera}: the tracker puts its own error at a pixel or more for {100 * (1 - trusted):.0f} % of "
+            message=f"Camera {camera}: the tracker itself expects a pixel of error or more for {100 * (1 - trusted):.0f} % of "
             "the moving points.",
             remedy="try a learned tracker, larger images, or a higher frame rate; such points weigh little in training",
         )
