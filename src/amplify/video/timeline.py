@@ -46,7 +46,7 @@ class Timeline:
     times_s: Float64[np.ndarray, " t"]
     duration_s: float
 
-    def count(self, fps: float) -> int:
+    def count(self, fps: int | float) -> int:
         """Frames of the same duration at another rate."""
         return max(1, round(self.duration_s * fps))
 
