@@ -293,3 +293,25 @@ def test_a_part_of_a_video(tmp_path):
     np.testing.assert_array_equal(found.frames(1, "wrist", 3, 2), whole[3:5])
     np.testing.assert_array_equal(found.frames(1, "wrist", 4), whole[4:])
     assert found.frame_size("wrist") == whole.shape[1:3]
+
+
+def test_all_columns_at_once_are_those_of_each_episode(tmp_path):
+    for root in (foreign(tmp_path / "f")[0], write(tmp_path / "d", SPEC), write(tmp_path / "v", VIDEO_SPEC)):
+        found = Dataset.open(root)
+        seen = list(found.columns())
+        assert sorted(index for index, _, _ in seen) == [episode.index for episode in found.episodes]
+        for index, proprio, actions in seen:
+            for ours, theirs in ((proprio, found.proprio(index)), (actions, found.actions(index))):
+                assert (ours is None) == (theirs is None)
+                assert ours is None or np.array_equal(ours, theirs)
+
+
+def test_a_part_of_the_episodes_is_opened(tmp_path):
+    root = write(tmp_path / "d")
+    break_video(root)
+    assert [e.index for e in Dataset.open(root, only={0, 1, 3}).episodes] == [0, 3]
+    with pytest.raises(DataError):
+        Dataset.open(root, only={1})
+    none = Dataset.open(root, only={1}, allow_empty=True)
+    assert none.episodes == ()
+    assert [problem.episode_index for problem in none.problems] == [1]

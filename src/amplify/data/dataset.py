@@ -8,7 +8,17 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from amplify.data.health import Place, episode_rows, examine, instruction_of, locate, read_column, read_images
+from amplify.data.health import (
+    Place,
+    columns_of,
+    episode_rows,
+    examine,
+    instruction_of,
+    locate,
+    read_column,
+    read_columns,
+    read_images,
+)
 from amplify.data.info import read_info, read_lines, spec_of
 from amplify.data.layout import ACTION, NOTES_PATH, STATE, DatasetSpec
 from amplify.data.scene import read_scene
@@ -195,6 +205,13 @@ class Dataset:
         """The action at each frame, environment units; None for action-free video."""
         place = self._at(episode_index)
         return None if self.spec.action_names is None else read_column(place, episode_index, ACTION)
+
+    def columns(
+        self,
+    ) -> Iterator[tuple[int, Float32[np.ndarray, "t p"] | None, Float32[np.ndarray, "t a"] | None]]:
+        """Number, proprioception and actions of every episode; a file that episodes share is read once."""
+        for episode_index, found in read_columns(self._places, columns_of(self.spec)):
+            yield episode_index, found.get(STATE), found.get(ACTION)
 
     def scene(self, episode_index: int) -> SceneStates | None:
         """Poses of everything in each frame; None unless recorded in simulation."""

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -172,6 +172,20 @@ def read_column(place: Place, episode_index: int, name: str) -> Float32[np.ndarr
     """
     table = _read_rows(place.data, ["episode_index", name], episode_index)
     return _matrix(_rows_of(table, episode_index)[name], name)
+
+
+def read_columns(
+    places: Mapping[int, Place], names: list[str]
+) -> Iterator[tuple[int, dict[str, Float32[np.ndarray, "t d"]]]]:
+    """Columns of many episodes by name, file by file: one that they share is read once.
+
+    Raises:
+        DataError: A file is missing or damaged, or lacks a column.
+    """
+    tables = _Tables(names, [])
+    for index, place in sorted(places.items(), key=lambda item: (item[1].data, item[0])):
+        rows = _rows_of(tables.read(place.data), index) if names else {}
+        yield index, {name: _matrix(rows[name], name) for name in names}
 
 
 def read_images(

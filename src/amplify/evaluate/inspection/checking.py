@@ -1,6 +1,7 @@
 """Whether the files of episodes are whole, and what their proprioception and actions are: many episodes at once."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,7 +9,6 @@ import numpy as np
 from jaxtyping import Float
 
 from amplify.data.dataset import Dataset
-from amplify.errors import DataError
 from amplify.evaluate.inspection.columns import ColumnSums, Steps, column_sums, steps
 
 COLUMNS = ("proprioception", "actions")
@@ -60,17 +60,11 @@ def check(root: Path, indices: tuple[int, ...]) -> Checked:
     """
     dataset = Dataset.open(root, only=frozenset(indices), allow_empty=True)
     reasons = {problem.episode_index: problem.reason for problem in dataset.problems}
-    found = []
-    for episode in dataset.episodes:
-        try:
-            found.append(_check(dataset, episode.index))
-        except DataError as error:
-            reasons[episode.index] = error.what
+    found = [_check(dataset, index, dict(zip(COLUMNS, columns))) for index, *columns in dataset.columns()]
     return Checked(episodes=tuple(found), reasons=reasons)
 
 
-def _check(dataset: Dataset, index: int) -> EpisodeCheck:
-    columns = dict(zip(COLUMNS, (dataset.proprio(index), dataset.actions(index))))
+def _check(dataset: Dataset, index: int, columns: Mapping[str, np.ndarray | None]) -> EpisodeCheck:
     present = {name: values for name, values in columns.items() if values is not None}
     digest = hashlib.sha256(str(dataset.length(index)).encode())
     for values in present.values():

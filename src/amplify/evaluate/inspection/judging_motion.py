@@ -86,8 +86,8 @@ def _camera(evidence: Evidence, camera: str, sums: MotionSums) -> Iterator[Findi
         yield Finding(
             kind="untrusted_tracks",
             severity="note",
-            message=f"Camera {camera}: the tracker itself expects a pixel of error or more for {100 * (1 - trusted):.0f} % of "
-            "the moving points.",
+            message=f"Camera {camera}: the tracker itself expects a pixel of error or more for "
+            f"{100 * (1 - trusted):.0f} % of the moving points.",
             remedy="try a learned tracker, larger images, or a higher frame rate; such points weigh little in training",
         )
 
