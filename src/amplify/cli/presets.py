@@ -1,13 +1,16 @@
-"""``--preset``: sizes and budgets by name; what is given beside it still counts."""
+"""``--preset``: sizes and budgets by name, ``--init``: those of a bundle; what is given beside them still counts."""
 
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from amplify.forward.config import ForwardConfig
 from amplify.inverse.config import InverseConfig
+from amplify.policy.bundle import load_bundle
 from amplify.tokens.config import TokenizerConfig
+from amplify.train.fine_tuning import bundle_of
 from amplify.train.loop import TrainConfig
 from amplify.train.recipes import InverseTraining
 
@@ -52,6 +55,22 @@ INVERSE: dict[str, Defaults] = {name: functools.partial(_deeper, made) for name,
 """As for behaviour cloning; the budget lies one level deeper, beside the choice of tokens."""
 
 
+def init_model(init: Path | None, name: str) -> Any:
+    """The configuration of the model that a stage begins with; None where it begins anew, or there is no such model.
+
+    Args:
+        init: A bundle, or the run that wrote it.
+        name: Of the model.
+
+    Raises:
+        BundleError: There is no bundle, or it is damaged.
+    """
+    if init is None:
+        return None
+    model = load_bundle(bundle_of(init)).models.get(name)
+    return None if model is None else model.config
+
+
 def with_presets(table: Mapping[str, Defaults]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Marks a command whose ``preset`` changes the defaults of other arguments.
 
@@ -67,18 +86,23 @@ def with_presets(table: Mapping[str, Defaults]) -> Callable[[Callable[..., Any]]
 
 
 def applied(command: Callable[..., Any], arguments: Sequence[str]) -> Callable[..., Any]:
-    """The command with the defaults of the preset that the arguments name; unchanged where they name none.
+    """The command with other defaults: those of the preset that the arguments name, or of the bundle to begin with.
 
     Args:
         command: Perhaps marked by `with_presets`.
         arguments: Of the command line; a preset that does not exist is left for the parser to refuse.
+
+    Raises:
+        BundleError: The bundle to begin with is none, or damaged.
     """
     table: Mapping[str, Defaults] = getattr(command, "presets", {})
-    named = [after for flag, after in zip(arguments, [*arguments[1:], ""]) if flag == "--preset"]
-    named += [argument.removeprefix("--preset=") for argument in arguments if argument.startswith("--preset=")]
-    if not named or named[-1] not in table:
+    preset, init = _value_of("--preset", arguments), _value_of("--init", arguments)
+    defaults: dict[str, Any] = dict(table[preset]()) if preset is not None and preset in table else {}
+    if table and init is not None and preset is None:
+        model = init_model(Path(init), command.__name__)
+        defaults = {} if model is None else {"model": model}
+    if not defaults:
         return command
-    defaults = table[named[-1]]()
 
     @functools.wraps(command)
     def changed(*args: Any, **kwargs: Any) -> Any:
@@ -88,3 +112,10 @@ def applied(command: Callable[..., Any], arguments: Sequence[str]) -> Callable[.
     parameters = [p.replace(default=defaults.get(name, p.default)) for name, p in signature.parameters.items()]
     changed.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return changed
+
+
+def _value_of(flag: str, arguments: Sequence[str]) -> str | None:
+    """What the last such flag is given, None where there is none."""
+    given = [after for here, after in zip(arguments, [*arguments[1:], ""]) if here == flag]
+    given += [argument.removeprefix(f"{flag}=") for argument in arguments if argument.startswith(f"{flag}=")]
+    return given[-1] if given else None

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
-
-from amplify.cli.presets import CLONING, FORWARD, INVERSE, TOKENIZER, Preset, with_presets
+from amplify.cli.mixing import Datasets, Init, InitFlags, Mixing, MixtureFlags, mixed, settings, show
+from amplify.cli.presets import CLONING, FORWARD, INVERSE, TOKENIZER, Preset, init_model, with_presets
+from amplify.data.mixture.alignment import horizon_of
+from amplify.data.mixture.source import Mixture, of_role
 from amplify.data.sidecar import folders
-from amplify.data.windows import Source
 from amplify.errors import UsageError
 from amplify.forward.config import ForwardConfig
 from amplify.inverse.config import InverseConfig
@@ -19,15 +19,15 @@ from amplify.train.recipes import InverseTraining
 from amplify.train.sight import Sight
 from amplify.train.training_data import TrainingData
 
-Datasets = Annotated[tuple[Path, ...], tyro.conf.Positional]
-
 
 @with_presets(TOKENIZER)
 def tokenizer(
     datasets: Datasets,
     *,
     out: Path,
-    held_out: tuple[Path, ...] = (),
+    held_out: tuple[str, ...] = (),
+    mixing: Mixing = MixtureFlags(),
+    init: Init = InitFlags(),
     tracks: str | None = None,
     preset: Preset = "quickstart",
     model: TokenizerConfig = TOKENIZER["quickstart"]()["model"],
@@ -38,15 +38,19 @@ def tokenizer(
     Args:
         datasets: Datasets with track sidecars ("amplify track").
         out: Folder of the run; the same command again resumes.
-        held_out: Datasets for validation.
+        held_out: Datasets, or sources as --source takes them, for validation.
+        mixing: What else to learn from.
+        init: Which weights to begin with.
         tracks: Track sidecar; needed where the datasets have several.
         preset: Sizes and budget; single options still count.
         model: Sizes and loss. Views, points and steps are the sidecar's.
         train: Budget.
     """
-    data = _data(datasets, held_out, {"tracks": tracks})
-    model = _of_the_data(model, getattr(TokenizerConfig, preset)(), data)
-    return recipes.train_tokenizer(out, data=data, model=model, train=train) | {"bundle": str(out / recipes.BUNDLE)}
+    data = _data(mixed(datasets, held_out, mixing), {"tracks": tracks}, actions=False)
+    begun = init_model(init.init, "tokenizer")
+    model = _of_the_data(model, [getattr(TokenizerConfig, preset)(), *([begun] if begun else [])], data)
+    figures = recipes.train_tokenizer(out, data=data, model=model, train=train, init=init.fine_tuning)
+    return figures | {"bundle": str(out / recipes.BUNDLE)}
 
 
 @with_presets(FORWARD)
@@ -55,7 +59,9 @@ def forward(
     *,
     out: Path,
     tokenizer: Path,
-    held_out: tuple[Path, ...] = (),
+    held_out: tuple[str, ...] = (),
+    mixing: Mixing = MixtureFlags(),
+    init: Init = InitFlags(),
     tracks: str | None = None,
     features: str | None = None,
     text: str | None = None,
@@ -70,7 +76,9 @@ def forward(
         datasets: Datasets with track and feature sidecars; actions are never read.
         out: Folder of the run; the same command again resumes.
         tokenizer: Bundle or run of the tokenizer.
-        held_out: Datasets for validation.
+        held_out: Datasets, or sources as --source takes them, for validation.
+        mixing: What else to learn from.
+        init: Which weights to begin with.
         tracks: Track sidecar; needed where the datasets have several.
         features: Feature sidecar; needed where the datasets have several.
         text: Text sidecar; needed where the datasets have several. A dataset whose episodes of one task carry several
@@ -81,8 +89,8 @@ def forward(
         train: Budget.
     """
     names = {"tracks": tracks, "features": features, "text": text}
-    data = _data(datasets, held_out, names, sight=sight)
-    figures = recipes.train_forward(out, parent=tokenizer, data=data, model=model, train=train)
+    data = _data(mixed(datasets, held_out, mixing), names, actions=False, sight=sight)
+    figures = recipes.train_forward(out, parent=tokenizer, data=data, model=model, train=train, init=init.fine_tuning)
     return figures | {"bundle": str(out / recipes.BUNDLE)}
 
 
@@ -92,6 +100,9 @@ def inverse(
     *,
     out: Path,
     forward: Path,
+    held_out: tuple[str, ...] = (),
+    mixing: Mixing = MixtureFlags(),
+    init: Init = InitFlags(),
     tracks: str | None = None,
     features: str | None = None,
     text: str | None = None,
@@ -106,6 +117,9 @@ def inverse(
         datasets: Demonstrations with actions, and with track and feature sidecars.
         out: Folder of the run; the same command again resumes.
         forward: Bundle or run of forward dynamics.
+        held_out: Demonstrations, or sources as --source takes them, for validation.
+        mixing: What else to learn from.
+        init: Which weights to begin with.
         tracks: Track sidecar; needed where the datasets have several.
         features: Feature sidecar; needed where the datasets have several.
         text: Text sidecar; needed where the datasets have several.
@@ -115,8 +129,10 @@ def inverse(
         train: Budget, and where the tokens come from.
     """
     names = {"tracks": tracks, "features": features, "text": text}
-    data = _data(datasets, (), names, sight=sight, actions=model.action_horizon)
-    figures = recipes.train_inverse(out, parent=forward, data=data, model=model, train=train)
+    data = _data(
+        mixed(datasets, held_out, mixing), names, actions=True, sight=sight, action_horizon=model.action_horizon
+    )
+    figures = recipes.train_inverse(out, parent=forward, data=data, model=model, train=train, init=init.fine_tuning)
     return figures | {"bundle": str(out / recipes.BUNDLE)}
 
 
@@ -125,6 +141,9 @@ def behaviour_cloning(
     datasets: Datasets,
     *,
     out: Path,
+    held_out: tuple[str, ...] = (),
+    mixing: Mixing = MixtureFlags(),
+    init: Init = InitFlags(),
     features: str | None = None,
     text: str | None = None,
     sight: Sight = Sight(),
@@ -137,6 +156,9 @@ def behaviour_cloning(
     Args:
         datasets: Demonstrations with actions and feature sidecars.
         out: Folder of the run; the same command again resumes.
+        held_out: Demonstrations, or sources as --source takes them, for validation.
+        mixing: What else to learn from.
+        init: Which weights to begin with.
         features: Feature sidecar; needed where the datasets have several.
         text: Text sidecar; needed where the datasets have several.
         sight: Fine-tuning and augmentation.
@@ -145,8 +167,10 @@ def behaviour_cloning(
         train: Budget.
     """
     names = {"features": features, "text": text}
-    data = _data(datasets, (), names, sight=sight, actions=model.action_horizon)
-    figures = recipes.train_behaviour_cloning(out, data=data, model=model, train=train)
+    data = _data(
+        mixed(datasets, held_out, mixing), names, actions=True, sight=sight, action_horizon=model.action_horizon
+    )
+    figures = recipes.train_behaviour_cloning(out, data=data, model=model, train=train, init=init.fine_tuning)
     return figures | {"bundle": str(out / recipes.BUNDLE)}
 
 
@@ -154,42 +178,38 @@ _REMEDY = {"tracks": "amplify track DATASET", "features": "amplify encode DATASE
 
 
 def _data(
-    datasets: tuple[Path, ...],
-    held_out: tuple[Path, ...],
+    mixture: Mixture,
     chosen: Mapping[str, str | None],
     *,
+    actions: bool,
     sight: Sight = Sight(),
-    actions: int = 16,
+    action_horizon: int = 16,
 ) -> TrainingData:
-    if not datasets:
-        raise UsageError("no dataset given", remedy="name one or more dataset folders")
-    sidecars: dict[str, Any] = {kind: name or _only(datasets[0], kind) for kind, name in chosen.items()}
-    data = TrainingData(
-        sources=tuple(Source(path=path) for path in datasets),
-        held_out=tuple(Source(path=path) for path in held_out),
-        sight=sight,
-        action_horizon=actions,
-        **sidecars,
-    )
+    first = of_role(mixture, actions=actions).sources[0].path
+    sidecars: dict[str, Any] = {kind: name or _only(first, kind) for kind, name in chosen.items()}
+    show(mixture, actions=actions)
+    data = TrainingData(**settings(mixture), sight=sight, action_horizon=action_horizon, **sidecars)
     if data.tracks is None:
         return data
-    return data.model_copy(update={"horizon": int(data.header(data.tracks).settings["horizon"])})
+    header = of_role(data, actions=actions).header(data.tracks)
+    return data.model_copy(update={"horizon": horizon_of(data.tracks) or int(header.settings["horizon"])})
 
 
-def _of_the_data(model: TokenizerConfig, default: TokenizerConfig, data: TrainingData) -> TokenizerConfig:
+def _of_the_data(model: TokenizerConfig, defaults: list[TokenizerConfig], data: TrainingData) -> TokenizerConfig:
     """The model at the sizes of the sidecar, unless the user asked for others."""
-    header = data.header(str(data.tracks))
+    video = of_role(data, actions=False)
     sizes: dict[str, Any] = {
-        "views": len(header.cameras),
-        "points": int(header.settings["grid"]) ** 2,
-        "steps": int(header.settings["horizon"]) - 1,
+        "views": len(video.view_names()),
+        "points": int(video.header(str(data.tracks)).settings["grid"]) ** 2,
+        "steps": data.horizon - 1,
     }
     for name, size in sizes.items():
-        if getattr(model, name) not in (size, getattr(default, name)):
+        if getattr(model, name) not in (size, *(getattr(default, name) for default in defaults)):
             raise UsageError(
                 f"{name} that the tracks do not have", got=getattr(model, name), allowed=f"{size}, as in {data.tracks}"
             )
-    if model.view_weights == default.view_weights and sizes["views"] != default.views:
+    weights = [default.view_weights for default in defaults if default.views != sizes["views"]]
+    if model.view_weights in weights:
         sizes["view_weights"] = ()
     return TokenizerConfig.model_validate({**model.model_dump(), **sizes})
 

@@ -83,7 +83,7 @@ class WindowSet:
         action_horizon: int = 16,
         text: str = TEXT,
         views: tuple[str, ...] = (),
-        rate: float | None = None,
+        rate: float | int | None = None,
         sampling: str = "by-window",
     ):
         self.sources, self.horizon, self.action_horizon = tuple(sources), horizon, action_horizon
@@ -247,7 +247,7 @@ class WindowSet:
         there = np.array([[camera is not None for camera in of_source] for of_source in self._views.cameras])
         return torch.from_numpy(there[self._source[rows]])
 
-    def _paces(self, tracks: str, rate: float | None) -> tuple[Pace, ...]:
+    def _paces(self, tracks: str, rate: float | int | None) -> tuple[Pace, ...]:
         """How time passes in each source."""
         rates = [float(dataset.spec.fps) for dataset in self.datasets]
         if rate is None and len(set(rates)) > 1 and all(source.stride is None for source in self.sources):

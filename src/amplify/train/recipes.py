@@ -222,6 +222,7 @@ def train_inverse(
     eyes = data.eyes(bundle, start)
     goal = forward.config.goal != "text"
     windows = data.training_windows(tracks=True, features=True, actions=True, goal=goal)
+    held_out = data.windows(tracks=True, features=True, actions=True, goal=goal, held_out=True)
     seen = seen_by(windows, eyes)
     real = tokens_of_tracks(tokenizer, windows, label="tokens")
     changes_over = round(train.predicted_from * train.loop.steps)
@@ -242,7 +243,14 @@ def train_inverse(
     _warn_beyond(inverse.decoder, actions)
     identity |= beginning(init, start)
     stage = InverseStage(
-        inverse, windows, tokenizer=tokenizer, real=real, predicted=predicted, predicted_from=changes_over
+        inverse,
+        windows,
+        tokenizer=tokenizer,
+        real=real,
+        predicted=predicted,
+        predicted_from=changes_over,
+        held_out=held_out and seen_by(held_out, eyes),
+        held_out_tokens=tokens_of_tracks(tokenizer, held_out, label="tokens") if held_out else None,
     )
     figures = fit_seeing(stage, eyes, data.sight, train.loop, run, identity=identity) | set_aside(windows)
     models = {"tokenizer": tokenizer, "forward": forward, "inverse": inverse}
@@ -326,7 +334,8 @@ def train_behaviour_cloning(
     if refits(init):
         policy.fit_scalers(proprio, actions)
     _warn_beyond(policy.decoder, actions)
-    stage = BehaviourCloningStage(policy, windows)
+    held_out = data.windows(tracks=False, features=True, actions=True, held_out=True)
+    stage = BehaviourCloningStage(policy, windows, held_out and seen_by(held_out, eyes))
     identity |= beginning(init, start)
     figures = fit_seeing(stage, eyes, data.sight, train, run, identity=identity) | set_aside(windows)
     save_run(run, *with_eyes({"behaviour_cloning": policy}, learned_from(data), data, eyes), figures, init=start)

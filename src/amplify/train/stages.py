@@ -3,6 +3,7 @@
 Tokenizer and forward dynamics never read an action; inverse dynamics never reads the instruction.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -199,8 +200,11 @@ class InverseStage:
         real: Int[Tensor, "w k"],
         predicted: Int[Tensor, "samples w k"] | None,
         predicted_from: int,
+        held_out: WindowSet | None = None,
+        held_out_tokens: Int[Tensor, "h k"] | None = None,
     ):
         self.module, self.windows, self.tokenizer = module, windows, tokenizer
+        self.held_out, self.held_out_tokens = held_out, held_out_tokens
         self.real, self.predicted, self.predicted_from = real, predicted, predicted_from
 
     def batch(self, step: int, generator: np.random.Generator, size: int) -> Sample:
@@ -224,8 +228,18 @@ class InverseStage:
         return self.module.loss(batch.features, batch.proprio, codes, batch.actions, generator=generator)
 
     def validate(self) -> dict[str, float]:
-        """Nothing: every labelled demonstration is trained on, and action error does not foretell success."""
-        return {}
+        """The same loss on held-out demonstrations and the tokens of their real tracks; it does not foretell success.
+
+        Nothing where none are held out: by default every labelled demonstration is trained on.
+        """
+        if self.held_out is None or self.held_out_tokens is None:
+            return {}
+        rows = []
+        for chosen in spread(self.held_out, VALIDATION_WINDOWS):
+            tokens = MotionTokens(indices=self.held_out_tokens[torch.from_numpy(chosen)])
+            batch = replace(self.held_out.batch(chosen), tokens=tokens)
+            rows.append(_scored(self.loss, batch, self.name, int(chosen[0])))
+        return mean_logs(rows)
 
 
 class BehaviourCloningStage:
@@ -233,8 +247,8 @@ class BehaviourCloningStage:
 
     name = "behaviour-cloning"
 
-    def __init__(self, module: BehaviourCloning, windows: WindowSet):
-        self.module, self.windows = module, windows
+    def __init__(self, module: BehaviourCloning, windows: WindowSet, held_out: WindowSet | None = None):
+        self.module, self.windows, self.held_out = module, windows, held_out
 
     def batch(self, step: int, generator: np.random.Generator, size: int) -> Sample:
         """Random windows: features, proprioception, actions."""
@@ -248,5 +262,18 @@ class BehaviourCloningStage:
         return self.module.loss(batch.features, batch.proprio, batch.actions, generator=generator)
 
     def validate(self) -> dict[str, float]:
-        """Nothing, as for inverse dynamics."""
-        return {}
+        """The same loss on held-out demonstrations; nothing where none are, as for inverse dynamics."""
+        if self.held_out is None:
+            return {}
+        batches = [
+            (int(chosen[0]), self.held_out.batch(chosen)) for chosen in spread(self.held_out, VALIDATION_WINDOWS)
+        ]
+        return mean_logs([_scored(self.loss, batch, self.name, first) for first, batch in batches])
+
+
+def _scored(
+    loss: Callable[..., tuple[Tensor, dict[str, float | Tensor]]], batch: Sample, stage: str, first: int
+) -> dict[str, float | Tensor]:
+    """Loss and figures of a batch for validation, with the same noise every time."""
+    value, logs = loss(batch, generator=rng.torch_generator(0, stage, "validate", first))
+    return {"loss": value, **logs}

@@ -58,7 +58,7 @@ def views_of(sources: Sequence[Source], datasets: Sequence[Dataset], names: tupl
             names.
 
     Raises:
-        UnknownNameError: A source has no such camera, or a view that is wanted is in no source.
+        UnknownNameError: A source has no such camera.
         UsageError: Two cameras of a source are one view, or a source has none of the views.
     """
     seen = [_renamed(source, dataset) for source, dataset in zip(sources, datasets)]
@@ -66,8 +66,6 @@ def views_of(sources: Sequence[Source], datasets: Sequence[Dataset], names: tupl
     if not mapped and len({frozenset(of_source) for of_source in seen}) > 1:
         return Views(seen[0], tuple(tuple(range(len(of_source))) for of_source in seen))
     every = dict.fromkeys(name for of_source in seen for name in of_source)
-    for name in names:
-        pick(name, every, kind="view of the mixture")
     wanted = names or tuple(every)
     cameras = tuple(tuple(_place(name, of_source) for name in wanted) for of_source in seen)
     for source, of_source, found in zip(sources, seen, cameras):
@@ -116,7 +114,7 @@ class Pace:
         return math.ceil(steps * self.frames - 1e-6)
 
 
-def frames_a_step(source: Source, fps: float, rate: float | None) -> float:
+def frames_a_step(source: Source, fps: float, rate: float | int | None) -> float:
     """Frames of a source that one step of a window spans.
 
     Args:

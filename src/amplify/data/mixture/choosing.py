@@ -3,7 +3,6 @@
 import difflib
 import fnmatch
 import logging
-import math
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -116,8 +115,3 @@ def _fits(pattern: str, name: str) -> bool:
         except re.error as error:
             raise UsageError("no regular expression", got=pattern, remedy=f"mend it: {error}") from error
     return fnmatch.fnmatchcase(name.casefold(), pattern.casefold())
-
-
-def hours(frames: int, fps: float) -> float:
-    """How long so many frames last."""
-    return frames / fps / 3600 if math.isfinite(fps) and fps > 0 else 0.0
