@@ -21,6 +21,10 @@ KINDS: dict[str, dict] = {
     },
     "flow": {"head": "flow"},
     "flow, steps apart, Euler": {"head": "flow", "steps_attend": False, "flow_sampler": "euler"},
+    "flow, queries, foretelling actions": {"head": "flow", "denoiser": "queries", "foretells": "actions"},
+    "diffusion, queries, foretelling actions, three draws": {
+        "head": "diffusion", "denoiser": "queries", "foretells": "actions", "noise_draws": 3,
+    },
     "gaussian and discrete": {"head": "gaussian", "discrete": (1,)},
     "flow and discrete": {"head": "flow", "discrete": (1,)},
 }  # fmt: skip
@@ -168,7 +172,10 @@ def two_ways(step: int, batch: int = 48):
     return torch.ones(batch, TOKENS, WIDTH), target + noise, torch.ones(batch, HORIZON, dtype=torch.bool)
 
 
-@pytest.mark.parametrize("kind", ["diffusion", "diffusion, level as token, DDPM", "flow"])
+QUERIES = ["flow, queries, foretelling actions", "diffusion, queries, foretelling actions, three draws"]
+
+
+@pytest.mark.parametrize("kind", ["diffusion", "diffusion, level as token, DDPM", "flow", *QUERIES])
 def test_recovers_two_ways_to_act(kind):
     head = head_of(kind, discount=1.0)
     train(head, two_ways, 220)
@@ -215,7 +222,7 @@ def test_weights_of_fewer_bits_act_nearly_the_same(kind):
     assert 0 < changed.max() < 0.2
 
 
-@pytest.mark.parametrize("kind", ["gaussian and discrete", "diffusion", "flow"])
+@pytest.mark.parametrize("kind", ["gaussian and discrete", "diffusion", "flow", *QUERIES])
 def test_it_is_exported_for_batches_of_any_size(kind):
     class Sampling(nn.Module):
         def __init__(self):

@@ -10,7 +10,8 @@ class Oracle(Denoiser):
 
     mean, deviation = 0.3, 0.2
 
-    def __init__(self, levels: int):
+    def __init__(self, levels: int, foretells: str = "noise"):
+        self.foretells = foretells
         super().__init__(4, 1, 1, 0.0, action_width=1, horizon=4, context_tokens=1)
         self.signal = (1 - torch.tensor(squared_cosine_betas(levels))).cumprod(0)
         self.asked = []
@@ -22,12 +23,14 @@ class Oracle(Denoiser):
         self.asked.append(level[0].item())
         signal = self.signal[level.long(), None, None]
         spread = signal * self.deviation**2 + 1 - signal
-        return (1 - signal).sqrt() * (noisy - signal.sqrt() * self.mean) / spread
+        noise = (1 - signal).sqrt() * (noisy - signal.sqrt() * self.mean) / spread
+        return noise if self.foretells == "noise" else (noisy - (1 - signal).sqrt() * noise) / signal.sqrt()
 
 
 def make_head(levels=50, **changes) -> DiffusionHead:
     settings = {"discount": 1.0, "sampler": "ddim", "sampling_steps": 10, "clip_samples": False, **changes}
-    return DiffusionHead(Oracle(levels), squared_cosine_betas(levels), **settings)
+    oracle = Oracle(levels, changes.get("foretells", "noise"))
+    return DiffusionHead(oracle, squared_cosine_betas(levels), **settings)
 
 
 CONTEXT = torch.zeros(3000, 1, 1)
@@ -39,6 +42,22 @@ def test_with_the_true_noise_samplers_draw_from_the_true_distribution(sampler, s
     drawn = make_head(sampler=sampler, sampling_steps=steps).sample(CONTEXT, generator=torch.Generator().manual_seed(0))
     assert abs(drawn.mean().item() - 0.3) < 0.01
     assert abs(drawn.std().item() - 0.2) < off
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+def test_foretold_actions_lead_where_the_foretold_noise_does(sampler):
+    drawn = [make_head(sampler=sampler, foretells=foretells).sample(CONTEXT[:9]) for foretells in ("noise", "actions")]
+    torch.testing.assert_close(*drawn, rtol=0, atol=2e-3)  # the noisiest level has next to no signal to divide by
+
+
+def test_the_error_of_foretold_actions_is_their_own():
+    head, target = make_head(foretells="actions", noise_draws=2), torch.full((64, 4, 1), 0.5)
+    head.denoiser.deviation = 1e-3  # the oracle is sure of 0.3
+    valid = torch.ones(64, 4, dtype=torch.bool)
+    loss, guess = head.loss(torch.zeros(64, 1, 1), target, valid, generator=torch.Generator().manual_seed(0))
+    assert loss.item() == pytest.approx(0.04, rel=0.02)
+    assert guess.shape == target.shape
+    assert (guess - 0.3).abs().max() < 0.02
 
 
 def test_which_levels_are_visited():

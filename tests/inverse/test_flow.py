@@ -10,7 +10,8 @@ class Oracle(Denoiser):
 
     mean, deviation = 0.3, 0.2
 
-    def __init__(self):
+    def __init__(self, foretells="noise"):
+        self.foretells = foretells
         super().__init__(4, 1, 1, 0.0, action_width=1, horizon=4, context_tokens=1)
         self.asked = []
 
@@ -22,16 +23,51 @@ class Oracle(Denoiser):
         t = time[:, None, None]
         spread = (t * self.deviation) ** 2 + (1 - t) ** 2
         slope = (t * self.deviation**2 - (1 - t)) / spread
-        return self.mean + slope * (way - t * self.mean)
+        velocity = self.mean + slope * (way - t * self.mean)
+        return velocity if self.foretells == "noise" else way + (1 - t) * velocity
 
 
 def make_head(**changes) -> FlowHead:
     return FlowHead(
-        Oracle(), **{"discount": 1.0, "sampler": "midpoint", "sampling_steps": 20, "clip_samples": False, **changes}
+        Oracle(changes.get("foretells", "noise")),
+        **{"discount": 1.0, "sampler": "midpoint", "sampling_steps": 20, "clip_samples": False, **changes},
     )
 
 
 CONTEXT = torch.zeros(3000, 1, 1)
+
+
+@pytest.mark.parametrize("sampler", ["euler", "midpoint"])
+def test_foretold_actions_lead_where_the_velocity_does(sampler):
+    drawn = [make_head(sampler=sampler, foretells=foretells).sample(CONTEXT[:9]) for foretells in ("noise", "actions")]
+    torch.testing.assert_close(*drawn, rtol=0, atol=1e-5)
+
+
+def test_the_error_of_foretold_actions_is_their_own():
+    head, target = make_head(foretells="actions"), torch.full((64, 4, 1), 0.5)
+    head.denoiser.deviation = 0.0  # the oracle is sure of 0.3
+    valid = torch.ones(64, 4, dtype=torch.bool)
+    loss, guess = head.loss(torch.zeros(64, 1, 1), target, valid, generator=torch.Generator().manual_seed(0))
+    assert loss.item() == pytest.approx(0.04, rel=1e-4)
+    torch.testing.assert_close(guess, torch.full_like(target, 0.3))
+
+
+def test_several_draws_of_a_window_cost_one_look_at_its_context():
+    head, target = make_head(noise_draws=3), torch.full((5, 4, 1), 0.3)
+    looks, see = [], head.denoiser.see
+    head.denoiser.see = lambda context: looks.append(len(context)) or see(context)
+    valid = torch.ones(5, 4, dtype=torch.bool)
+    _, guess = head.loss(torch.zeros(5, 1, 1), target, valid, generator=torch.Generator().manual_seed(0))
+    assert guess.shape == target.shape
+    assert looks == [5]
+
+    def spread(draws: int) -> float:
+        head, seeds = make_head(noise_draws=draws), range(20)
+        inputs = (torch.zeros(5, 1, 1), target, valid)
+        losses = [head.loss(*inputs, generator=torch.Generator().manual_seed(seed))[0] for seed in seeds]
+        return torch.stack(losses).std().item()
+
+    assert spread(32) < 0.5 * spread(1)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from amplify.config import Config
 
+FAST_DENOISING = {"denoiser": "queries", "foretells": "actions"}
+"""Settings with which diffusion and flow learn about as fast as direct regression; see ``docs/models.md``."""
+
 
 class InverseConfig(Config):
     """Sizes, loss and action head of inverse dynamics, and of behaviour cloning.
@@ -24,8 +27,9 @@ class InverseConfig(Config):
         std: Standard deviation of the Gaussian head in scaled units; where it is learned, the one it starts from.
         std_kind: Whether that deviation is "fixed" or "learned", one for each action of each sample.
         denoiser: How the network of diffusion and flow knows the noise level: "adaptive" scales and shifts its norms
-            with it, "token" adds it to the context as one more token, and reads the context through an MLP.
-        steps_attend: Whether the actions of a noisy chunk attend to each other.
+            with it, "token" adds it to the context as one more token, and reads the context through an MLP. "queries"
+            adds it, and the noisy chunk, to the learned queries from which the Gaussian and L1 heads start.
+        steps_attend: Whether the actions of a noisy chunk attend to each other; with "queries" they always do.
         diffusion_steps: Noise levels of diffusion.
         betas: Share of the signal's power that each level takes away; the squared-cosine schedule by default.
         diffusion_sampler: "ddim" visits ``sampling_steps`` levels, "ddpm" all, adding fresh noise after each.
@@ -34,6 +38,10 @@ class InverseConfig(Config):
             two right answers (two seeds), a draw was off the nearer one by 0.015 after 6 midpoint steps, 0.020 after
             4, 0.015 after 8 Euler steps and 0.015 after 100 midpoint steps. With an exact network, 8 Euler steps keep
             72 % of the targets' spread, 8 of DDIM 67 %, 4 midpoint steps 97 %. Heun needs more steps.
+        foretells: What the network of diffusion and flow is asked for: "noise" (the noise in the chunk, as in DDPM; for
+            flow the velocity, actions − noise) or "actions" (the clean chunk, from which the other follows). Either
+            gives the same draws where the network is exact.
+        noise_draws: Noise levels at which each training chunk is seen in one step; the context is read once for all.
         clip_samples: Whether diffusion and flow keep what they draw in the range of the training data.
         view_fusion: Whether every image patch of every view is a token of its own ("tokens"), or patches at the same
             place of all views are joined to one ("concat").
@@ -59,13 +67,15 @@ class InverseConfig(Config):
     discount: float = Field(default=0.99, gt=0, le=1)
     std: float = Field(default=0.1, gt=0)
     std_kind: Literal["fixed", "learned"] = "fixed"
-    denoiser: Literal["adaptive", "token"] = "adaptive"
+    denoiser: Literal["adaptive", "token", "queries"] = "adaptive"
     steps_attend: bool = True
     diffusion_steps: int = Field(default=100, ge=2)
     betas: tuple[float, ...] = ()
     diffusion_sampler: Literal["ddim", "ddpm"] = "ddim"
     flow_sampler: Literal["euler", "midpoint", "heun"] = "midpoint"
     sampling_steps: int | None = Field(default=None, ge=1)
+    foretells: Literal["noise", "actions"] = "noise"
+    noise_draws: int = Field(default=1, ge=1)
     clip_samples: bool = True
     view_fusion: Literal["tokens", "concat"] = "tokens"
     feature_norm: Literal["patch", "none"] = "patch"
@@ -87,6 +97,10 @@ class InverseConfig(Config):
             raise ValueError(f"{len(self.betas)} betas for {self.diffusion_steps} diffusion_steps")
         if any(not 0 < beta < 1 for beta in self.betas):
             raise ValueError("betas must lie between 0 and 1")
+        if self.denoiser == "queries" and not self.steps_attend:
+            raise ValueError("steps_attend: queries always attend to each other")
+        if self.head == "flow" and self.flow_sampler == "heun" and self.foretells == "actions":
+            raise ValueError("heun asks at the end of the way, where foretold actions leave the velocity open")
         if self.head == "diffusion" and self.diffusion_sampler == "ddim" and self.drawing_steps > self.diffusion_steps:
             raise ValueError(f"{self.drawing_steps} sampling_steps for {self.diffusion_steps} diffusion_steps")
         return self
@@ -105,7 +119,7 @@ class InverseConfig(Config):
     @classmethod
     def small(cls, **changes: Any) -> "InverseConfig":
         """The paper's model at half its width and layers; 7 million parameters."""
-        return cls(**{"width": 384, "layers": 2, "heads": 6, **changes})
+        return cls(**{"width": 384, "layers": 2, "heads": 6, **FAST_DENOISING, **changes})
 
     @classmethod
     def tiny(cls, **changes: Any) -> "InverseConfig":
@@ -119,4 +133,4 @@ class InverseConfig(Config):
         Decoder states in place of codes raised success from 0.71 to 0.81 in one trial: 5 demonstrations a task, 6
         Meta-World tasks, 3 training seeds × 20 rollouts a task, flow tracks.
         """
-        return cls(**{"width": 128, "layers": 2, "heads": 4, "motion": "steps", **changes})
+        return cls(**{"width": 128, "layers": 2, "heads": 4, "motion": "steps", **FAST_DENOISING, **changes})

@@ -29,6 +29,21 @@ def sinusoid(at: Float[Tensor, " b"], channels: int) -> Float[Tensor, "b channel
     return torch.cat((angle.sin(), angle.cos()), dim=-1)
 
 
+def repeated(seen: Seen, times: int) -> Seen:
+    """What was seen, for so many chunks a context, which follow one another."""
+    return [(k.repeat_interleave(times, dim=0), v.repeat_interleave(times, dim=0)) for k, v in seen]
+
+
+def padding_mask(valid: Bool[Tensor, "b s"]) -> Bool[Tensor, "b 1 s s"]:
+    """Which actions may look at which: at those before the end, and each at itself.
+
+    Args:
+        valid: False for actions past the end.
+    """
+    # A row without any key would be undefined.
+    return (valid[:, None] | torch.eye(valid.shape[1], dtype=torch.bool, device=valid.device))[:, None]
+
+
 class LevelNorm(nn.Module):
     """A layer norm whose scale and shift follow the noise level, or are learned constants.
 
@@ -176,10 +191,7 @@ class Denoiser(nn.Module):
         else:
             x, positions = x + positions, None
             seen = self._with_level(seen, level)
-        mask = None
-        if valid is not None:
-            # An action past the end sees itself: a row without any key would be undefined.
-            mask = (valid[:, None] | torch.eye(valid.shape[1], dtype=torch.bool, device=valid.device))[:, None]
+        mask = None if valid is None else padding_mask(valid)
         for layer, keys_values in zip(self._layers(), seen):
             x = layer(x, level, positions, keys_values, mask)
         return self.out(self.norm(x, level))

@@ -12,9 +12,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from amplify.inverse.denoiser import Denoiser, Seen
+from amplify.inverse.denoiser import Denoiser, Seen, repeated
 from amplify.inverse.discount import discounted_mean
-from amplify.inverse.noise import draw, fixed_noise
+from amplify.inverse.noise import Foretold, draw, fixed_noise
+from amplify.inverse.query_denoiser import QueryDenoiser
 
 
 def squared_cosine_betas(levels: int) -> list[float]:
@@ -27,14 +28,16 @@ def squared_cosine_betas(levels: int) -> list[float]:
 
 
 class DiffusionHead(nn.Module):
-    """p(actions | context) by denoising: the network foretells the noise in a noisy chunk.
+    """p(actions | context) by denoising: the network foretells the noise in a noisy chunk, or the clean actions.
 
     Args:
-        denoiser: Noisy actions, level and context → noise.
+        denoiser: Noisy actions, level and context → what is foretold.
         betas: Share of the signal's power that each level takes away.
         discount: Weight of step t is discount^t.
         sampler: "ddim" or "ddpm".
         sampling_steps: Levels that DDIM visits.
+        foretells: "noise" or "actions".
+        noise_draws: Noise levels at which each training chunk is seen in one step.
         clip_samples: Whether the clean actions foreseen at each level are clamped into [−1, 1].
     """
 
@@ -43,17 +46,20 @@ class DiffusionHead(nn.Module):
 
     def __init__(
         self,
-        denoiser: Denoiser,
+        denoiser: Denoiser | QueryDenoiser,
         betas: Sequence[float],
         *,
         discount: float,
         sampler: Literal["ddim", "ddpm"],
         sampling_steps: int,
+        foretells: Foretold = "noise",
+        noise_draws: int = 1,
         clip_samples: bool = True,
     ):
         super().__init__()
         self.denoiser = denoiser
         self.discount, self.sampler, self.sampling_steps, self.clip = discount, sampler, sampling_steps, clip_samples
+        self.foretells, self.noise_draws = foretells, noise_draws
         signal = (1 - torch.tensor(betas, dtype=torch.float32, device="cpu")).cumprod(dim=0)
         self.register_buffer("signal", signal, persistent=False)
         self.register_buffer("noise", fixed_noise(len(signal), denoiser.action_shape), persistent=False)
@@ -66,13 +72,17 @@ class DiffusionHead(nn.Module):
         *,
         generator: torch.Generator | None = None,
     ) -> tuple[Float[Tensor, ""], Float[Tensor, "b s a"]]:
-        """Mean squared error of the foretold noise at a random level, and the clean actions seen in the noise."""
+        """Mean squared error of what is foretold at random levels, and the clean actions seen in the noise."""
+        seen = repeated(self.denoiser.see(context), self.noise_draws)
+        target, valid = (x.repeat_interleave(self.noise_draws, dim=0) for x in (target, valid))
         level = torch.randint(len(self.signal), (len(target),), generator=generator, device=target.device)
         noise = torch.randn(target.shape, generator=generator, dtype=target.dtype, device=target.device)
         noisy = self.add_noise(target, noise, level)
-        foretold = self.denoiser(noisy, level.to(target.dtype), self.denoiser.see(context), valid)
-        error = discounted_mean((foretold - noise).square(), valid, self.discount)
-        return error, self._clean(noisy, foretold.detach(), self.signal[level, None, None])
+        foretold = self.denoiser(noisy, level.to(target.dtype), seen, valid)
+        wanted = noise if self.foretells == "noise" else target
+        error = discounted_mean((foretold - wanted).square(), valid, self.discount)
+        guess = self._clean(noisy, foretold.detach(), self.signal[level, None, None])
+        return error, guess.unflatten(0, (-1, self.noise_draws)).mean(dim=1)
 
     @torch.no_grad()
     def sample(
@@ -117,6 +127,8 @@ class DiffusionHead(nn.Module):
     def _foretold(self, noisy: Tensor, level: int, seen: Seen) -> Tensor:
         return self.denoiser(noisy, noisy.new_full((noisy.shape[0],), level), seen)
 
-    def _clean(self, noisy: Tensor, noise: Tensor, signal: Tensor) -> Tensor:
-        clean = (noisy - (1 - signal).sqrt() * noise) / signal.sqrt()
+    def _clean(self, noisy: Tensor, foretold: Tensor, signal: Tensor) -> Tensor:
+        clean = foretold
+        if self.foretells == "noise":
+            clean = (noisy - (1 - signal).sqrt() * foretold) / signal.sqrt()
         return clean.clamp(-1, 1) if self.clip else clean

@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from amplify.inverse.denoiser import Denoiser
+from amplify.inverse.denoiser import Denoiser, repeated
 from amplify.inverse.discount import discounted_mean
-from amplify.inverse.noise import draw, fixed_noise
+from amplify.inverse.noise import Foretold, draw, fixed_noise
+from amplify.inverse.query_denoiser import QueryDenoiser
 
 Velocity = Callable[[Tensor, float], Tensor]
 
@@ -40,13 +41,15 @@ SAMPLERS: dict[str, Callable[[Velocity, Tensor, float, float], Tensor]] = {
 
 
 class FlowHead(nn.Module):
-    """p(actions | context) by a flow: the network foretells the velocity actions − noise on the way between them.
+    """p(actions | context) by a flow: the network foretells the velocity actions − noise on the way, or the actions.
 
     Args:
-        denoiser: Actions on the way, time in [0, 1] and context → velocity.
+        denoiser: Actions on the way, time in [0, 1] and context → what is foretold.
         discount: Weight of step t is discount^t.
         sampler: "euler", "midpoint" or "heun".
         sampling_steps: Steps from noise to actions.
+        foretells: "noise" (the velocity) or "actions".
+        noise_draws: Noises and times with which each training chunk is seen in one step.
         clip_samples: Whether drawn actions are clamped into [−1, 1].
     """
 
@@ -54,16 +57,19 @@ class FlowHead(nn.Module):
 
     def __init__(
         self,
-        denoiser: Denoiser,
+        denoiser: Denoiser | QueryDenoiser,
         *,
         discount: float,
         sampler: Literal["euler", "midpoint", "heun"],
         sampling_steps: int,
+        foretells: Foretold = "noise",
+        noise_draws: int = 1,
         clip_samples: bool = True,
     ):
         super().__init__()
         self.denoiser = denoiser
         self.discount, self.sampling_steps, self.clip = discount, sampling_steps, clip_samples
+        self.foretells, self.noise_draws = foretells, noise_draws
         self.integrate = SAMPLERS[sampler]
         self.register_buffer("noise", fixed_noise(1, denoiser.action_shape)[0], persistent=False)
 
@@ -75,13 +81,19 @@ class FlowHead(nn.Module):
         *,
         generator: torch.Generator | None = None,
     ) -> tuple[Float[Tensor, ""], Float[Tensor, "b s a"]]:
-        """Mean squared error of the velocity at a random time, and where it leads to."""
+        """Mean squared error of what is foretold at random times, and the actions that it leads to."""
+        seen = repeated(self.denoiser.see(context), self.noise_draws)
+        target, valid = (x.repeat_interleave(self.noise_draws, dim=0) for x in (target, valid))
         time = torch.rand(len(target), generator=generator, dtype=target.dtype, device=target.device)
         noise = torch.randn(target.shape, generator=generator, dtype=target.dtype, device=target.device)
         way = torch.lerp(noise, target, time[:, None, None])
-        velocity = self.denoiser(way, time, self.denoiser.see(context), valid)
-        error = discounted_mean((velocity - (target - noise)).square(), valid, self.discount)
-        return error, way + (1 - time[:, None, None]) * velocity.detach()
+        foretold = self.denoiser(way, time, seen, valid)
+        wanted = target - noise if self.foretells == "noise" else target
+        error = discounted_mean((foretold - wanted).square(), valid, self.discount)
+        guess = foretold.detach()
+        if self.foretells == "noise":
+            guess = way + (1 - time[:, None, None]) * guess
+        return error, guess.unflatten(0, (-1, self.noise_draws)).mean(dim=1)
 
     @torch.no_grad()
     def sample(
@@ -91,7 +103,8 @@ class FlowHead(nn.Module):
         seen = self.denoiser.see(context)
 
         def velocity(x: Tensor, time: float) -> Tensor:
-            return self.denoiser(x, x.new_full((x.shape[0],), time), seen)
+            foretold = self.denoiser(x, x.new_full((x.shape[0],), time), seen)
+            return foretold if self.foretells == "noise" else (foretold - x) / (1 - time)
 
         x = draw(self.noise, context, generator)
         for step in range(self.sampling_steps):

@@ -10,6 +10,7 @@ from amplify.inverse.discrete import DiscreteHead, MixedHead, split
 from amplify.inverse.flow import FlowHead
 from amplify.inverse.gaussian import GaussianHead
 from amplify.inverse.l1 import L1Head
+from amplify.inverse.query_denoiser import QueryDenoiser
 from amplify.inverse.trunk import QueryTrunk
 from amplify.protocols import ActionHead
 
@@ -39,7 +40,10 @@ def _trunk(config: InverseConfig) -> QueryTrunk:
     return QueryTrunk(config.width, config.layers, config.heads, config.dropout, horizon=config.action_horizon)
 
 
-def _denoiser(config: InverseConfig, action_width: int, context_tokens: int) -> Denoiser:
+def _denoiser(config: InverseConfig, action_width: int, context_tokens: int) -> Denoiser | QueryDenoiser:
+    if config.denoiser == "queries":
+        sizes = (config.width, config.layers, config.heads, config.dropout)
+        return QueryDenoiser(*sizes, action_width=action_width, horizon=config.action_horizon)
     return Denoiser(
         config.width,
         config.layers,
@@ -70,6 +74,8 @@ def _diffusion(config: InverseConfig, action_width: int, context_tokens: int) ->
         discount=config.discount,
         sampler=config.diffusion_sampler,
         sampling_steps=config.drawing_steps,
+        foretells=config.foretells,
+        noise_draws=config.noise_draws,
         clip_samples=config.clip_samples,
     )
 
@@ -80,6 +86,8 @@ def _flow(config: InverseConfig, action_width: int, context_tokens: int) -> Acti
         discount=config.discount,
         sampler=config.flow_sampler,
         sampling_steps=config.drawing_steps,
+        foretells=config.foretells,
+        noise_draws=config.noise_draws,
         clip_samples=config.clip_samples,
     )
 

@@ -1,10 +1,15 @@
 """Noise that sampling starts from, with or without a source of randomness."""
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from amplify import rng
+
+Foretold = Literal["noise", "actions"]
+"""What a denoising network can be asked for."""
 
 
 def fixed_noise(draws: int, shape: tuple[int, int]) -> Float[Tensor, "draws s a"]:

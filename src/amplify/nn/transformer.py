@@ -36,9 +36,10 @@ class Block(nn.Module):
         self,
         x: Float[Tensor, "b m w"],
         context: Float[Tensor, "b c w"] | None = None,
-        mask: Bool[Tensor, "m keys"] | None = None,
+        mask: Bool[Tensor, "*rows m keys"] | None = None,
         cache: LayerCache | None = None,
         last: int | None = None,
+        seen: tuple[Tensor, Tensor] | None = None,
     ) -> Float[Tensor, "b kept w"]:
         """The stream after one block; it attends to itself where no context is given.
 
@@ -48,12 +49,13 @@ class Block(nn.Module):
             mask: True where a query may look at a key.
             cache: Earlier positions that are seen as well.
             last: Only so many positions at the end are wanted; the others are seen, but cost no query and no MLP.
+            seen: Keys and values of the context, in its place.
         """
         normal = self.attention_norm(x)
         if last is not None and last < x.shape[1]:
             context = normal if context is None else context
-            x, normal, mask = x[:, -last:], normal[:, -last:], None if mask is None else mask[-last:]
-        x = x + self.dropout(self.attention(normal, context, mask, cache))
+            x, normal, mask = x[:, -last:], normal[:, -last:], None if mask is None else mask[..., -last:, :]
+        x = x + self.dropout(self.attention(normal, context, mask, cache, seen))
         return x + self.dropout(self.narrow(gelu(self.widen(self.mlp_norm(x)))))
 
 
@@ -115,8 +117,29 @@ class CrossTransformer(nn.Module):
         self.across = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width, bias=False)
 
-    def forward(self, x: Float[Tensor, "b m w"], context: Float[Tensor, "b c w"]) -> Float[Tensor, "b m w"]:
-        """The normalised stream; positions must already be part of ``x`` and of ``context``."""
-        for among, across in zip(self.among, self.across):
-            x = across(among(x), context)
+    def see(self, context: Float[Tensor, "b c w"]) -> list[tuple[Tensor, Tensor]]:
+        """Keys and values of the context in every layer: to be computed once where several streams look at it."""
+        return [block.attention.keys_values(context) for block in self.across if isinstance(block, Block)]
+
+    def forward(
+        self,
+        x: Float[Tensor, "b m w"],
+        context: Float[Tensor, "b c w"] | None = None,
+        *,
+        seen: list[tuple[Tensor, Tensor]] | None = None,
+        mask: Bool[Tensor, "*rows m m"] | None = None,
+    ) -> Float[Tensor, "b m w"]:
+        """The normalised stream; positions must already be part of ``x`` and of the context.
+
+        Args:
+            x: The stream.
+            context: What it looks at, unless ``seen`` is given.
+            seen: From `see`.
+            mask: True where a position of the stream may look at another.
+        """
+        if seen is None:
+            assert context is not None, "a context, or what was seen of it"
+            seen = self.see(context)
+        for among, across, keys_values in zip(self.among, self.across, seen):
+            x = across(among(x, None, mask), seen=keys_values)
         return self.norm(x)
