@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 TORCH_ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 
-.PHONY: install demo test test-slow torture check lint types rooms clean
+.PHONY: install demo test test-slow test-ray torture check lint types rooms clean
 
 install: $(STAMP)
 
@@ -33,6 +33,11 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
+
+# Apart, since Ray is a wheel of 80 MB that most people do not need.
+test-ray: $(STAMP)
+	$(PIP) -e '.[ray]'
+	$(BIN)/python -m pytest -m ray tests/test_ray.py
 
 torture: $(STAMP)
 	$(BIN)/python -m pytest -m torture -s tests/torture
