@@ -171,8 +171,10 @@ def _motion(evidence: Evidence, figures: Mapping[str, Any]) -> list[Section]:
                     f"{_quoted(evidence.contents.instructions[one.index])}",
                     width_percent=32,
                 )
+                for camera in evidence.contents.spec.cameras
                 for one in evidence.seen
                 for overlay in one.overlays
+                if overlay.camera == camera
             ],
         ),
     ]
