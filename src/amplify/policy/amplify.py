@@ -18,6 +18,10 @@ from amplify.tokens import MotionTokenizer
 from amplify.types import Features, MotionTokens, Observation, Plan
 
 
+SENTENCES = 4096
+"""Instructions whose features are kept."""
+
+
 class FeaturePolicy(ABC):
     """A policy on frozen features; each instruction is encoded once.
 
@@ -34,6 +38,8 @@ class FeaturePolicy(ABC):
 
     def features(self, observation: Observation) -> Features:
         """Features of image, instruction and, where there is one, goal image of a batch of observations."""
+        if len(self._sentences) > SENTENCES:
+            self._sentences.clear()  # who asks may ask for anything, for as long as a server runs
         new = [s for s in dict.fromkeys(observation.instruction) if s not in self._sentences]
         if new:
             self._sentences.update(zip(new, self.text.encode(new)))

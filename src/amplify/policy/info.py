@@ -38,6 +38,7 @@ class BundleInfo(Config):
         instructions: What was asked for in training.
         fps: Frames, and so decisions, a second.
         robot_type: Which robot the actions are for.
+        serving: How a server reads what this robot sends, see `amplify.serve.mapping.ObservationMapping`.
     """
 
     vision_encoder: EncoderInfo | None = None
@@ -52,6 +53,7 @@ class BundleInfo(Config):
     instructions: tuple[str, ...] = ()
     fps: int | None = None
     robot_type: str | None = None
+    serving: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def meta(self) -> dict[str, Any]:

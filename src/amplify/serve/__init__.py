@@ -1,0 +1,1 @@
+"""A policy behind a websocket: what robots send, mapped to observations; plans of many of them in one forward pass."""
