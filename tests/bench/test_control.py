@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -13,6 +16,26 @@ QUICK = BenchSettings(preset="tiny", rounds=1)
 def build(head):
     models = BenchModels.build(BenchSizes.named("tiny", head=head), seed=0, device=CPU)
     return models, BenchInputs.random(models.sizes, 1, seed=0, device=CPU)
+
+
+TRACED = """
+import torch
+from amplify.bench.control import ControlStep
+from amplify.bench.models import BenchInputs, BenchModels, BenchSizes
+
+sizes, cpu = BenchSizes.named("tiny"), torch.device("cpu")
+inputs = BenchInputs.random(sizes, 1, seed=0, device=cpu)
+step = ControlStep(BenchModels.build(sizes, seed=0, device=cpu), inputs)
+seen = (inputs.images, inputs.text, inputs.proprio)
+traced = torch.compile(step.plan, backend="eager", fullgraph=True)(*seen)
+torch.testing.assert_close(traced.actions.actions, step.plan(*seen).actions.actions)
+"""
+
+
+def test_a_control_step_is_traced_as_one_graph_image_encoder_included():
+    # In a process of its own: the tracer cannot look into the shape checks that tests run with.
+    done = subprocess.run([sys.executable, "-c", TRACED], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_actions_and_tracks_are_those_of_the_plain_formulation():

@@ -30,8 +30,8 @@ from amplify.types import Features, MotionTokens
 
 CLIP = 1.0
 LEARNING_RATE = 1e-4
-BF16_PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "B200": 2250e12, "L40S": 362e12}
-"""Dense bfloat16 operations a second that the makers state, by a part of the device's name."""
+BF16_PEAK = {"H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12, "A100": 312e12, "B200": 2250e12, "L40S": 362e12}
+"""Dense bfloat16 operations a second that the makers state, by a part of the device's name, the first that fits."""
 
 
 class Learner:

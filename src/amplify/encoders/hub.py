@@ -73,10 +73,14 @@ class ResNet(HubTrunk):
         halvings = len(config.hidden_sizes) - (0 if config.downsample_in_first_stage else 1)
         return {4 * 2**halvings: config.hidden_sizes[-1]}
 
+    def __init__(self, architecture: Architecture):
+        super().__init__(architecture)
+        # Not in every pass: a compiled plan could not look into the library's configuration.
+        (self.stride,) = self.channels(architecture)
+
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> dict[int, Float[Tensor, "b c _ _"]]:
         """The last map, by its stride."""
-        (stride,) = self.channels(sizes(self.network.config))
-        return {stride: self.network(pixel_values=x).last_hidden_state}
+        return {self.stride: self.network(pixel_values=x).last_hidden_state}
 
 
 class VisionTransformer(HubTrunk):

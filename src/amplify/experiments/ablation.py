@@ -80,6 +80,8 @@ ACTION_OPTIONS: dict[str, dict[str, Any]] = {
     "L1 head": {"head": "l1"},
     "flow head": {"head": "flow"},
     "diffusion head": {"head": "diffusion"},
+    "flow head that foretells the velocity": {"head": "flow", "denoiser": "adaptive", "foretells": "noise"},
+    "diffusion head that foretells the noise": {"head": "diffusion", "denoiser": "adaptive", "foretells": "noise"},
 }
 """Name → settings of inverse dynamics that differ."""
 

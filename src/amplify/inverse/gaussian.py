@@ -69,10 +69,11 @@ class GaussianHead(nn.Module):
     ) -> tuple[Float[Tensor, "b s a"], Float[Tensor, "b s a"] | Float[Tensor, ""]]:
         """Mean and standard deviation of the normal before it is truncated; a scalar where the deviation is fixed."""
         state = self.trunk(context)
-        mean = self.mean(state).tanh()
+        # Tails and logarithms need more digits than bfloat16 has, in which autocast multiplies.
+        mean = self.mean(state).float().tanh()
         if self.spread is None:
             return mean, mean.new_tensor(self.std)
-        return mean, self.std * self.spread(state).clamp(-3, 3).exp()
+        return mean, self.std * self.spread(state).float().clamp(-3, 3).exp()
 
 
 def nll(
