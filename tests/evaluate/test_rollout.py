@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from amplify.errors import UnknownNameError
+import amplify.evaluate.rollout as module
+from amplify.errors import DataError, UnknownNameError
 from amplify.evaluate.film import Film
 from amplify.evaluate.rollout import (
     PolicySpec,
     RolloutConfig,
+    RolloutResult,
     evaluate_policies,
     initial_state_seeds,
     rollout,
@@ -118,3 +120,40 @@ def test_several_sentences_of_a_task_are_taken_in_turn(monkeypatch, tmp_path):
 def test_an_evaluation_of_nothing_is_refused(wrong):
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         RolloutConfig(tasks=("drawer-open",), **wrong)
+
+
+def test_finished_rollouts_are_not_done_again(tmp_path, monkeypatch):
+    done = []
+
+    def run(_, job):
+        done.append((job.task, job.indices))
+        return [RolloutResult("x", 0, job.task, i, 7, i == 0, 3) for i in job.indices]
+
+    class Loaded:
+        hash = "one"
+
+    monkeypatch.setattr(module, "_run", run)
+    monkeypatch.setattr(module, "load_bundle", lambda path: Loaded)
+    config = RolloutConfig(tasks=("door-open", "drawer-open"), rollouts=4, copies=2)
+    spec = PolicySpec(label="x", bundle=tmp_path)
+
+    def evaluate(config=config):
+        done.clear()
+        return evaluate_policies([spec], config, workers=0, finished=tmp_path / "finished")
+
+    first = evaluate()
+    assert len(done) == 4
+    next(iter((tmp_path / "finished").iterdir())).unlink()
+    assert evaluate() == first
+    assert len(done) == 1
+    assert len(evaluate(config.model_copy(update={"rollouts": 6}))) == 12
+    assert [indices for _, indices in done] == [(4, 5), (4, 5)]
+    evaluate(config.model_copy(update={"seed": 1}))
+    assert len(done) == 4
+    Loaded.hash = "retrained"
+    evaluate()
+    assert len(done) == 4
+    for path in (tmp_path / "finished").iterdir():
+        path.write_text("[")
+    with pytest.raises(DataError, match="damaged results"):
+        evaluate()

@@ -10,6 +10,7 @@ from amplify.data.dataset import Dataset
 from amplify.data.extract import encode_dataset
 from amplify.encoders import TEXT_ENCODERS, VISION_ENCODERS, Setting
 from amplify.errors import UsageError, pick
+from amplify.jobs import distributed
 
 
 def encode(
@@ -26,6 +27,8 @@ def encode(
     bundle: Path | None = None,
     workers: int | None = None,
     strict: bool = False,
+    ray: str | None = None,
+    gpus_per_worker: float = 0.0,
 ) -> dict[str, Any]:
     """Computes the features of every frame and instruction once, into sidecar files.
 
@@ -42,6 +45,8 @@ def encode(
         bundle: A bundle or run whose encoders are used, fine-tuned ones included, in place of all the above.
         workers: Processes; all cores by default.
         strict: Whether one broken episode ends the command.
+        ray: Address of a Ray cluster to run on ("local", "auto", "host:port", "ray://host:port").
+        gpus_per_worker: GPUs, or share of one, that each worker has to itself.
     """
     if bundle is None:
         seen = _given(weights=_place(weights), input_px=input_px, grid=grid)
@@ -50,8 +55,9 @@ def encode(
         ears = pick(text, TEXT_ENCODERS, kind="text encoder")(heard)
     else:
         eyes, ears = _of_bundle(bundle)
-    opened = Dataset.open(dataset, strict=strict, columns=False)
-    summary = encode_dataset(opened, eyes, ears, workers=workers)
+    with distributed(ray, gpus_per_worker):
+        opened = Dataset.open(dataset, strict=strict, columns=False)
+        summary = encode_dataset(opened, eyes, ears, workers=workers)
     refuse_set_aside(summary, strict=strict)
     return summary
 

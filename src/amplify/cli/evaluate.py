@@ -20,7 +20,10 @@ def policy(
     precision: Literal["float32", "bfloat16", "int8"] = "float32",
     controller: ControllerConfig = ControllerConfig(),
     films: Path | None = None,
+    finished: Path | None = None,
     workers: int | None = None,
+    ray: str | None = None,
+    gpus_per_worker: float = 0.0,
 ) -> dict[str, Any]:
     """Rolls a bundle's policy out and reports success with 95 % intervals.
 
@@ -36,7 +39,10 @@ def policy(
         precision: Of the weights while acting; fewer bits are faster where the processor reads weights slowly.
         controller: Replanning and ensembling.
         films: Folder for an mp4 of the first rollout of each task, with the foreseen motion drawn on it.
+        finished: Folder that keeps the results of finished rollouts, so that the same command again goes on from there.
         workers: Processes; all cores by default.
+        ray: Address of a Ray cluster to run on ("local", "auto", "host:port", "ray://host:port").
+        gpus_per_worker: GPUs, or share of one, that each worker has to itself.
     """
     from amplify.sim.gl import ensure_gl
 
@@ -45,6 +51,7 @@ def policy(
     from amplify.evaluate.rollout import PolicySpec, RolloutConfig, evaluate_policies
     from amplify.evaluate.success import success_table
     from amplify.evaluate.wording import evaluate_wordings
+    from amplify.jobs import distributed
     from amplify.policy.bundle import load_bundle
     from amplify.train.recipes import bundle_of
 
@@ -59,9 +66,11 @@ def policy(
         films=0 if films is None else 1,
     )
     spec = PolicySpec(label=kind, bundle=folder, kind=kind, precision=precision)
-    if instructions == "paraphrases":
-        return {"bundle": str(folder), "seed": seed, **evaluate_wordings(spec, config, workers=workers, films=films)}
-    results = evaluate_policies([spec], config, workers=workers, films=films)
+    options: dict[str, Any] = {"workers": workers, "films": films, "finished": finished}
+    with distributed(ray, gpus_per_worker):
+        if instructions == "paraphrases":
+            return {"bundle": str(folder), "seed": seed, **evaluate_wordings(spec, config, **options)}
+        results = evaluate_policies([spec], config, **options)
     return {"bundle": str(folder), "seed": seed, "success": success_table(results)}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from amplify.errors import UsageError, pick
+from amplify.jobs import distributed
 
 
 def metaworld(
@@ -25,6 +26,7 @@ def metaworld(
     actions: bool = True,
     scene: bool = True,
     strict: bool = False,
+    ray: str | None = None,
 ) -> dict[str, Any]:
     """Records Meta-World episodes as a LeRobot dataset; the same command again goes on where it stopped.
 
@@ -43,7 +45,8 @@ def metaworld(
         play: Random waypoints without a goal in place of experts.
         actions: --no-actions writes videos only: no action and no proprioception columns.
         scene: --no-scene leaves out the poses that ground-truth tracks need.
-        strict: Fail if a task has fewer successful episodes than asked for.
+        strict: Fail if a task has fewer successful episodes than asked for, or a worker was lost for good.
+        ray: Address of a Ray cluster to run on ("local", "auto", "host:port", "ray://host:port").
     """
     from amplify.sim.gl import gl_context
 
@@ -77,4 +80,5 @@ def metaworld(
         setting = str(first["loc"][-1])
         option = {"width_px": "size", "height_px": "size"}.get(setting, setting).replace("_", "-")
         raise UsageError(f"--{option}: {first['msg']}", got=first["input"], remedy="see --help") from error
-    return record(config, out, workers, strict=strict)
+    with distributed(ray):
+        return record(config, out, workers, strict=strict)

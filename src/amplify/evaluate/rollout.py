@@ -1,7 +1,9 @@
 """Closed-loop success: policies act in a benchmark's tasks, from initial states fixed by seeds."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -10,10 +12,12 @@ from pydantic import Field
 
 from amplify import rng
 from amplify.config import Config
-from amplify.errors import pick
+from amplify.data.files import write_json
+from amplify.errors import DataError, WorkerError, pick
 from amplify.evaluate.film import Film
 from amplify.evaluate.loading import Loader
-from amplify.jobs import map_jobs
+from amplify.jobs import Once, map_jobs
+from amplify.policy.bundle import load_bundle
 from amplify.policy.controller import Controller, ControllerConfig
 from amplify.protocols import Benchmark, Env, Policy
 from amplify.sim.benchmarks import BENCHMARKS
@@ -92,7 +96,12 @@ def initial_state_seeds(config: RolloutConfig, task: str) -> list[int]:
 
 
 def evaluate_policies(
-    policies: Sequence[PolicySpec], config: RolloutConfig, *, workers: int | None = None, films: Path | None = None
+    policies: Sequence[PolicySpec],
+    config: RolloutConfig,
+    *,
+    workers: int | None = None,
+    films: Path | None = None,
+    finished: Path | None = None,
 ) -> list[RolloutResult]:
     """Rolls every policy out from the same initial states, in parallel processes.
 
@@ -101,8 +110,11 @@ def evaluate_policies(
         config: Where.
         workers: Processes; all cores by default.
         films: Folder for mp4 files of the first rollouts.
+        finished: Folder that keeps the results of finished rollouts: those of the same weights, settings and initial
+            states that are there are not done again.
 
     Raises:
+        WorkerError: A batch of rollouts took its worker with it again and again; the others are finished.
         AmplifyError: A bundle, a task or the renderer cannot be used.
     """
     benchmark: Benchmark = pick(config.benchmark, BENCHMARKS, kind="benchmark")()
@@ -113,20 +125,47 @@ def evaluate_policies(
         for first in range(0, config.rollouts, config.copies)
         for task in config.tasks
     ]
-    results: list[RolloutResult] = []
-    for done in map_jobs(_run, jobs, workers=workers, label="rollouts", unit="batch"):
-        if done.error:
+    weights = {} if finished is None else {spec: load_bundle(spec.bundle).hash for spec in policies}
+    kept = {job: None if finished is None else finished / f"{_key(job, weights)}.json" for job in jobs}
+    results = [result for path in kept.values() for result in _kept(path)]
+    todo = [job for job, path in kept.items() if path is None or not path.is_file()]
+    lost: list[WorkerError] = []
+    for done in map_jobs(partial(_run, Once(Loader)), todo, workers=workers, label="rollouts", unit="batch"):
+        if isinstance(done.error, WorkerError):
+            lost.append(done.error)
+        elif done.error:
             raise done.error
+        elif path := kept[done.item]:
+            write_json(path, [asdict(result) for result in done.result or []])
         results += done.result or []
+    if lost:
+        raise lost[0]
     return sorted(results, key=lambda r: (r.label, r.variant, r.task, r.index))
 
 
-def _run(job: _Job) -> list[RolloutResult]:
+def _key(job: _Job, weights: Mapping[PolicySpec, str]) -> str:
+    """Hexadecimal digits that change with whatever changes the results of a batch of rollouts."""
+    same = {"tasks": (), "rollouts": 1, "films": 0 if job.films is None else job.config.films}
+    policies = [(weights[spec], spec.model_copy(update={"bundle": Path()}).fingerprint) for spec in job.policies]
+    parts = (job.config.model_copy(update=same).fingerprint, policies, job.task, job.indices)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+
+
+def _kept(path: Path | None) -> list[RolloutResult]:
+    if path is None or not path.is_file():
+        return []
+    try:
+        return [RolloutResult(**row) for row in json.loads(path.read_text())]
+    except (ValueError, TypeError) as error:
+        raise DataError(f"damaged results of rollouts: {path}", got=error, remedy="remove the file") from error
+
+
+def _run(shared: Once[Loader], job: _Job) -> list[RolloutResult]:
     benchmark: Benchmark = BENCHMARKS[job.config.benchmark]()
     seeds = [initial_state_seeds(job.config, job.task)[i] for i in job.indices]
     env = benchmark.make(job.task, len(seeds))
     told = [sentence for task, sentence in job.config.instructions if task == job.task]
-    loader = Loader()
+    loader = shared()
     results: list[RolloutResult] = []
     try:
         for spec in job.policies:

@@ -44,7 +44,12 @@ def wordings(config: RolloutConfig, known: Sequence[str]) -> dict[str, RolloutCo
 
 
 def evaluate_wordings(
-    spec: PolicySpec, config: RolloutConfig, *, workers: int | None = None, films: Path | None = None
+    spec: PolicySpec,
+    config: RolloutConfig,
+    *,
+    workers: int | None = None,
+    films: Path | None = None,
+    finished: Path | None = None,
 ) -> dict[str, Any]:
     """Success by wording, from the same initial states, and differences to the task's own sentence.
 
@@ -53,6 +58,7 @@ def evaluate_wordings(
         config: Where and how often to act.
         workers: Processes; all cores by default.
         films: Folder for mp4 files of the first rollouts, told their own sentence.
+        finished: Folder that keeps the results of finished rollouts.
 
     Raises:
         UsageError: A task has no paraphrase that was not trained on.
@@ -62,7 +68,7 @@ def evaluate_wordings(
     results: list[RolloutResult] = []
     for wording, rollouts in told.items():
         named = spec.model_copy(update={"label": wording})
-        results += evaluate_policies([named], rollouts, workers=workers, films=films)
+        results += evaluate_policies([named], rollouts, workers=workers, films=films, finished=finished)
     return by_wording(results, told, seed=config.seed)
 
 

@@ -16,7 +16,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, field_valida
 
 from amplify.config import Config
 from amplify.data.dataset import DatasetSpec, DatasetWriter, Episode
-from amplify.errors import DataError
+from amplify.errors import DataError, WorkerError
 from amplify.jobs import map_jobs
 from amplify.rng import derive, numpy_generator
 from amplify.sim.gl import ensure_gl
@@ -110,7 +110,7 @@ def record(config: RecordConfig, out: Path, workers: int | None = None, *, stric
         strict: Whether too few successful episodes of one task are an error.
 
     Returns:
-        Counts of kept and failed episodes, in all and a task.
+        Counts of kept and failed episodes, in all and a task; attempts that no worker survived.
 
     Raises:
         DataError: The folder holds other data; no expert succeeded; or, if strict, one did too rarely.
@@ -127,9 +127,13 @@ def record(config: RecordConfig, out: Path, workers: int | None = None, *, stric
             got=config.model_dump_json(),
             remedy="choose another folder with --out, or remove this one",
         )
-    recorded = 0
+    recorded, lost = 0, dict[str, str]()
     if not writer.finished:
-        recorded = _attempt_in_rounds(config, out, workers, staged)
+        recorded, lost = _attempt_in_rounds(config, out, workers, staged)
+        if lost and strict:
+            raise DataError(
+                "attempts were set aside", got=lost, remedy="run the same command again, or leave --strict out"
+            )
         kept = [key for task in config.tasks for key in _keys(task, writer.staged())]
         _check_enough(config, kept, strict)
         writer.finalize(kept)
@@ -141,15 +145,19 @@ def record(config: RecordConfig, out: Path, workers: int | None = None, *, stric
         "failed": sum(count["failed"] for count in tasks.values()),
         "recorded_now": recorded,
         "tasks": tasks,
+        "set_aside": lost,
         "seconds": round(seconds, 2),
         "episodes_per_s": round(recorded / seconds, 2),
     }
 
 
-def _attempt_in_rounds(config: RecordConfig, out: Path, workers: int | None, staged: frozenset[str]) -> int:
+def _attempt_in_rounds(
+    config: RecordConfig, out: Path, workers: int | None, staged: frozenset[str]
+) -> tuple[int, dict[str, str]]:
+    """Number of episodes recorded now, and by their keys the attempts that no worker survived."""
     numbers = {task: [_number(key) for key in _keys(task, staged)] for task in config.tasks}
     attempted = dict.fromkeys(config.tasks, 0)
-    recorded = 0
+    recorded, lost = 0, dict[str, str]()
     while True:
         items = []
         for task in config.tasks:
@@ -158,10 +166,12 @@ def _attempt_in_rounds(config: RecordConfig, out: Path, workers: int | None, sta
             items += [Attempt(config, out, task, number) for number in range(attempted[task], end)]
             attempted[task] = end
         if not items:
-            return recorded
+            return recorded, lost
         items = [item for item in items if item.number not in numbers[item.task]]
         for done in map_jobs(record_attempt, items, workers=workers, label="recording", unit="episode"):
-            if done.error is not None:
+            if isinstance(done.error, WorkerError):
+                lost[done.item.key] = done.error.what
+            elif done.error is not None:
                 raise done.error
             if done.result:
                 numbers[done.item.task].append(done.item.number)
