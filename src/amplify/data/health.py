@@ -264,10 +264,10 @@ def _read_rows(
         raise DataError(f"no such file of rows: {path}", remedy=remedy)
     try:
         with pq.ParquetFile(path) as file:
+            _check_claims(file, path)
             missing = [name for name in (*names, *present) if name not in file.schema_arrow.names]
             if missing:
                 raise DataError(f"{path} lacks columns", got=", ".join(missing), remedy=remedy)
-            _check_claims(file, path)
             names = [*names, *([optional] if optional in file.schema_arrow.names else [])]
             return file.read_row_groups(_groups(file, episode_index), columns=names)
     except (pa.ArrowException, OSError, ValueError) as error:
