@@ -3,7 +3,7 @@
 import functools
 import logging
 from abc import ABC, abstractmethod
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -18,6 +18,7 @@ from amplify.types import Clip, TrackWindow
 _log = logging.getLogger(__name__)
 
 
+@runtime_checkable
 class Network(Protocol):
     """Other people's network behind our conventions."""
 
@@ -87,7 +88,7 @@ class LearnedTracker(ABC):
         visible = inside_frame(queries).expand(count, horizon, -1).clone()
         for starts in torch.arange(count).split(self.config.batch) if length > 1 else ():
             order = (starts[:, None] + torch.arange(length)).clamp(max=count - 1)
-            shown = torch.from_numpy(clip.frames[int(starts[0]) : int(order.max()) + 1])
+            shown = torch.from_numpy(clip.frames[int(starts[0]) : int(order.max()) + 1].copy())
             with torch.autocast(device.type, getattr(torch, self.config.precision), self.config.precision != "float32"):
                 network = _network(type(self), self.config)
                 found, seen = network.follow(shown.to(device), (order - starts[0]).to(device), queries.to(device))
