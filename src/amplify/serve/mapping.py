@@ -32,14 +32,19 @@ class StatePart(Config):
     """A piece of proprioception.
 
     Args:
-        key: Name of a vector in what is sent.
+        key: Name of a vector in what is sent; the usual names of proprioception where empty.
         start: First entry of it that is used.
         stop: Entry before which to stop; its end where None.
     """
 
-    key: str
+    key: str = ""
     start: int = Field(default=0, ge=0)
     stop: int | None = Field(default=None, ge=1)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Names under which it may be sent."""
+        return (self.key,) if self.key else _STATE
 
 
 class CameraMapping(Config):
@@ -89,7 +94,7 @@ class ObservationMapping(Config):
             name: CameraMapping(keys=tuple(dict.fromkeys((*_named(name), *usual.get(number, ())))))
             for number, name in enumerate(info.cameras or ("image",))
         }
-        return cls(cameras=cameras, state=(StatePart(key=""),), size_px=info.frame_size_px or FRAME_PX)
+        return cls(cameras=cameras, state=(StatePart(),), size_px=info.frame_size_px or FRAME_PX)
 
     @classmethod
     def read(cls, path: Path) -> "ObservationMapping":
@@ -173,7 +178,7 @@ class Reader:
         """Proprioception, environment units, float32; raises as `read` does."""
         parts = []
         for part in self.mapping.state:
-            key, value = _found(sent, (part.key,) if part.key else _STATE, "no proprioception")
+            key, value = _found(sent, part.keys, "no proprioception")
             try:
                 vector = np.asarray(value, dtype=np.float32).reshape(-1)
             except (TypeError, ValueError):

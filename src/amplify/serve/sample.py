@@ -62,6 +62,7 @@ def check(reader: Reader, policy: Policy, sent: Mapping[str, Any]) -> dict[str, 
         except AmplifyError as error:
             problems[name] = str(error)
     used = {key for camera in reader.mapping.cameras.values() for key in camera.keys}
+    used |= {key for part in reader.mapping.state for key in part.keys}
     unused = sorted(str(name)[:60] for name in sent if name not in used and isinstance(sent[name], np.ndarray))
     if not problems:
         try:

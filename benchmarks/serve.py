@@ -1,0 +1,144 @@
+"""What serving adds: latency of a call beside the policy in process, throughput of clients together and one by one.
+
+python benchmarks/serve.py --preset paper --clients 8 --seconds 20
+"""
+
+import argparse
+import json
+import socket
+import threading
+import time
+
+import numpy as np
+import psutil
+import torch
+from amplify_client import PolicyClient
+
+from amplify.bench.models import ACTIONS, PROPRIO, BenchModels, BenchSizes
+from amplify.policy.amplify import AmplifyPolicy
+from amplify.policy.controller import ControllerConfig
+from amplify.policy.info import BundleInfo
+from amplify.serve.app import PolicyServer, ServeConfig
+from amplify.serve.batching import BatchingPolicy
+from amplify.serve.mapping import ObservationMapping, Reader
+from amplify.serve.metrics import Metrics
+from amplify.serve.run import RunningServer, warmed_up
+
+
+class OneSentence:
+    """Ears that always hear the same."""
+
+    name, tokens = "fixed", 1
+
+    def __init__(self, width):
+        self.width = width
+
+    def encode(self, sentences):
+        return torch.ones(len(sentences), 1, self.width)
+
+
+def built(preset, device):
+    made = BenchModels.build(BenchSizes.named(preset), seed=0, device=torch.device(device))
+    policy = AmplifyPolicy(
+        forward=made.forward,
+        tokenizer=made.tokenizer,
+        inverse=made.inverse,
+        vision=made.encoder,
+        text=OneSentence(made.sizes.text_width),
+        cameras=("front", "wrist"),
+    )
+    info = BundleInfo(
+        cameras=policy.cameras,
+        frame_size_px=128,
+        action_names=tuple(f"a{i}" for i in range(ACTIONS)),
+        proprio_names=tuple(f"p{i}" for i in range(PROPRIO)),
+    )
+    return policy, Reader(ObservationMapping.of(info), info)
+
+
+def started(policy, reader, max_batch):
+    config, metrics = ServeConfig(max_batch=max_batch, max_rate=10_000), Metrics()
+    warmed_up(policy, reader, max_batch)
+    batching = BatchingPolicy(policy, metrics, max_batch=max_batch)
+    server = RunningServer(PolicyServer(batching, reader, {}, config, ControllerConfig(), metrics))
+    listening = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    return server, thread, listening.getsockname()[1]
+
+
+def observation(seed):
+    draw = np.random.default_rng(seed)
+    images = draw.integers(0, 256, (2, 128, 128, 3), dtype=np.uint8)
+    state = draw.normal(size=PROPRIO).astype(np.float32)
+    return {
+        "observation/image": images[0],
+        "observation/wrist_image": images[1],
+        "observation/state": state,
+        "prompt": "go",
+    }
+
+
+def driven(port, clients, seconds):
+    """Calls a second of all clients together, the 99th percentile of a call, and errors."""
+    calls, times, errors = [0] * clients, [], []
+
+    def drive(number):
+        try:
+            with PolicyClient(port=port) as client:
+                sent, ends = observation(number), time.monotonic() + seconds
+                while time.monotonic() < ends:
+                    client.infer(sent)
+                    calls[number] += 1
+                times.extend(row[0] for row in client.latency.rows)
+        except Exception as error:  # noqa: BLE001
+            errors.append(repr(error))
+
+    threads = [threading.Thread(target=drive, args=(n,)) for n in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {"calls_per_s": sum(calls) / seconds, "p99_ms": float(np.percentile(times, 99)), "errors": errors}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preset", default="paper")
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    policy, reader = built(options.preset, options.device)
+    process, found = psutil.Process(), {"preset": options.preset, "clients": options.clients}
+
+    server, thread, port = started(policy, reader, options.clients)
+    inside, through = [], []
+    with PolicyClient(port=port) as client:
+        for number in range(60):  # in turns, so that both meet the same machine
+            begun = time.perf_counter()
+            policy.plan(reader.read(observation(number)))
+            inside.append(time.perf_counter() - begun)
+            begun = time.perf_counter()
+            client.infer(observation(number))
+            through.append(time.perf_counter() - begun)
+    found["in_process_ms"], found["served_ms"] = (1000 * float(np.median(t[10:])) for t in (inside, through))
+    found["added_ms"] = 1000 * float(np.median(np.subtract(through[10:], inside[10:])))
+    before = process.memory_info().rss
+    found["together"] = driven(port, options.clients, options.seconds)
+    found["memory_growth"] = process.memory_info().rss / before - 1
+    server.should_exit = True
+    thread.join()
+
+    server, thread, port = started(policy, reader, 1)
+    found["one_by_one"] = driven(port, options.clients, options.seconds)
+    server.should_exit = True
+    thread.join()
+    found["gain"] = found["together"]["calls_per_s"] / found["one_by_one"]["calls_per_s"]
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
