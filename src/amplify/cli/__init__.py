@@ -50,6 +50,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench act": ("amplify.cli.bench", "speed of a control step, beside a plain formulation of it"),
     "bench predict": ("amplify.cli.bench", "speed of foreseeing tracks, beside a plain formulation of it"),
     "bench train": ("amplify.cli.bench", "speed of a training step of each stage"),
+    "bench import-videos": ("amplify.cli.bench", "speed of turning videos into a dataset"),
     "bench track": ("amplify.cli.bench", "speed of following points through video"),
     "doctor": ("amplify.cli.doctor", "check that rendering and the offline encoders work"),
 }

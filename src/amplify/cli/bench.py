@@ -210,6 +210,25 @@ def track(
     )
 
 
+def import_videos(
+    *, clips: int = 8, frames: int = 300, rounds: int = 3, workers: int | None = None, seed: int = 0
+) -> dict[str, Any]:
+    """Measures how fast videos become a dataset, on clips that it makes: 128 px, 480p, and 480p to 128 px.
+
+    Args:
+        clips: Videos of each size.
+        frames: Of each video.
+        rounds: Imports of each; the best counts.
+        workers: Processes; all cores by default.
+        seed: Of the clips.
+    """
+    from amplify.bench.importing import bench_import
+
+    if min(clips, frames, rounds) < 1:
+        raise UsageError("--clips, --frames and --rounds count from 1", got=(clips, frames, rounds))
+    return bench_import(clips=clips, frames=frames, rounds=rounds, workers=workers, seed=seed)
+
+
 def _settings(
     preset: Preset, against: Against | None, rounds: int, threads: int, device: str, seed: int
 ) -> BenchSettings:
