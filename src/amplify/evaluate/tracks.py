@@ -4,7 +4,7 @@ Rows: any predictors by name, *tokenizer* (the true window encoded and decoded: 
 *no motion*, *constant velocity* (the true motion up to now goes on).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ REFERENCES = ("tokenizer", "no_motion", "constant_velocity")
 @torch.no_grad()
 def score_predictors(
     predictors: Mapping[str, TrackPredictor],
-    dataset: Path,
+    dataset: Path | Sequence[Source],
     *,
     truth: str,
     features: str,
@@ -44,12 +44,14 @@ def score_predictors(
     goal: bool = False,
     tokenizer: MotionTokenizer | None = None,
     label: str = "track metrics",
+    views: tuple[str, ...] = (),
+    rate: float | None = None,
 ) -> dict[str, Any]:
     """Track figures of several predictors on every window of a dataset, whole, by instruction and by episode.
 
     Args:
         predictors: By name; all see the same windows and are asked for the points of the true tracks.
-        dataset: Episodes that were not trained on.
+        dataset: Episodes that were not trained on: a dataset, or some episodes of several.
         truth: Track sidecar to score against (the simulator's, or a tracker's where there is no simulator).
         features: Feature sidecar.
         text: Text sidecar.
@@ -57,6 +59,8 @@ def score_predictors(
         goal: Whether predictors are shown the episode's last frame as their goal.
         tokenizer: Adds the row of its ceiling.
         label: Shown beside the progress bar.
+        views: As in training, see `Mixture`.
+        rate: As in training, see `Mixture`.
 
     Returns:
         ``{"moving" | "all": {name: figures}}`` over everything; ``"windows"``, their number; ``"instructions"``,
@@ -75,13 +79,15 @@ def score_predictors(
         if isinstance(model, nn.Module):
             model.eval()
     windows = WindowSet(
-        [Source(path=dataset)],
+        _sources(dataset),
         tracks=truth,
         features=features,
         goal=goal,
         text=text,
         horizon=horizon,
         actions=False,
+        views=views,
+        rate=rate,
     )
     references = REFERENCES if tokenizer else REFERENCES[1:]
     names = (*predictors, *references)
@@ -112,6 +118,10 @@ def score_predictors(
             for (_, info), sums in zip(windows.episodes, of_episode)
         ],
     }
+
+
+def _sources(dataset: Path | Sequence[Source]) -> list[Source]:
+    return [Source(path=dataset)] if isinstance(dataset, Path) else list(dataset)
 
 
 def by_episode(windows: WindowSet) -> list[tuple[int, Int64[np.ndarray, " b"]]]:
@@ -205,23 +215,27 @@ def _resampled(
 def evaluate_tracks(
     tokenizer: MotionTokenizer,
     forward: ForwardDynamics,
-    dataset: Path,
+    dataset: Path | Sequence[Source],
     *,
     truth: str,
     features: str,
     text: str,
     label: str = "track metrics",
+    views: tuple[str, ...] = (),
+    rate: float | None = None,
 ) -> dict[str, Any]:
     """Track figures of forward dynamics (free-running) on every window of a dataset.
 
     Args:
         tokenizer: Decodes what forward dynamics predicts.
         forward: Frozen.
-        dataset: Episodes that were not trained on.
+        dataset: Episodes that were not trained on: a dataset, or some episodes of several.
         truth: Track sidecar to score against (the simulator's, or a tracker's where there is no simulator).
         features: Feature sidecar.
         text: Text sidecar.
         label: Shown beside the progress bar.
+        views: As in training, see `Mixture`.
+        rate: As in training, see `Mixture`.
 
     Returns:
         ``{"moving" | "all": {"model" | "tokenizer" | "no_motion" | "constant_velocity": figures}}`` and ``windows``.
@@ -239,6 +253,8 @@ def evaluate_tracks(
         goal=forward.config.goal != "text",
         tokenizer=tokenizer,
         label=label,
+        views=views,
+        rate=rate,
     )
     return {part: scores[part] for part in (*KINDS, "windows")}
 
@@ -246,7 +262,7 @@ def evaluate_tracks(
 def _observed(windows: WindowSet, chosen: np.ndarray, tracks: TrackWindow) -> torch.Tensor:
     before = windows.batch(np.maximum(chosen - 1, 0)).tracks
     assert before is not None
-    starts = windows.index[chosen, 2]
+    starts = windows.locate(chosen)[:, 2]
     known = torch.from_numpy(starts > 0)[:, None, None, None]
     return torch.where(known, observed_velocity(before), torch.zeros_like(tracks.points[..., 0, :, :]))
 

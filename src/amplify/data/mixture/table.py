@@ -101,7 +101,7 @@ HEADER = ("source", "role", "episodes", "windows", "hours", "weight", "share", "
 
 def table(lines: Sequence[Line]) -> str:
     """The lines as text with a header, numbers to the right."""
-    rows = [HEADER, *map(_cells, lines)]
+    rows = [HEADER, *map(cells, lines)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
     left = {HEADER.index(name) for name in ("source", "role", "views", "who")}
     return "\n".join(
@@ -113,7 +113,8 @@ def table(lines: Sequence[Line]) -> str:
     )
 
 
-def _cells(line: Line) -> tuple[str, ...]:
+def cells(line: Line) -> tuple[str, ...]:
+    """What stands under `HEADER` for a source."""
     step = f"{line.frames_a_step:g} frame" + ("" if line.frames_a_step == 1 else "s")
     return (
         line.source,

@@ -1,0 +1,1 @@
+"""Somebody's own videos and demonstrations, from files to a policy and a report."""
