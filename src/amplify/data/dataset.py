@@ -21,6 +21,7 @@ from amplify.data.health import (
 )
 from amplify.data.info import read_info, read_lines, spec_of
 from amplify.data.layout import ACTION, NOTES_PATH, STATE, DatasetSpec
+from amplify.data.remote import located, present, refreshed, size_of
 from amplify.data.scene import read_scene
 from amplify.data.writer import SCENE_PATH, DatasetWriter, Episode
 from amplify.errors import DataError
@@ -93,7 +94,7 @@ class Dataset:
             DataError: There is no dataset of this format, no usable episode (unless allowed), or (if strict) any
                 broken one.
         """
-        root = Path(root)
+        root = refreshed(located(root))
         info = read_info(root)
         spec = spec_of(info, root)
         notes = _notes(root)
@@ -148,7 +149,7 @@ class Dataset:
             frames = _stacked(read_images(place, episode_index, name, start, wanted), f"{name} in {place.data}")
         else:
             path, first = place.videos[camera]
-            frames = read_video(path, first + start, wanted)
+            frames = read_video(present(path), first + start, wanted)
         if frames.shape[1] < height or frames.shape[2] < width:
             raise DataError(
                 f"images of camera {camera} in episode {episode_index} of {self.root} are smaller than info.json says",
@@ -173,7 +174,7 @@ class Dataset:
             images = read_images(place, episode_index, place.images[camera], 0, place.length)
         else:
             path, first = place.videos[camera]
-            images = frames_at(path, (first + np.arange(place.length)) / self.spec.fps)
+            images = frames_at(present(path), (first + np.arange(place.length)) / self.spec.fps)
         for image in images:
             yield np.ascontiguousarray(image[:height, :width])
 
@@ -217,7 +218,7 @@ class Dataset:
         """Poses of everything in each frame; None unless recorded in simulation."""
         self._at(episode_index)
         path = self.root / SCENE_PATH.format(index=episode_index)
-        return read_scene(path) if path.is_file() else None
+        return read_scene(path) if present(path).is_file() else None
 
     def clip(self, episode_index: int, camera: str) -> Clip:
         """What a tracker sees: one camera's video, with the simulator's truth where there is one."""
@@ -231,7 +232,7 @@ class Dataset:
     def fingerprint(self, episode_index: int) -> str:
         """Twelve hexadecimal digits that change when the episode is recorded anew (its length or video sizes)."""
         place = self._at(episode_index)
-        parts = [(camera, path.stat().st_size, start) for camera, (path, start) in sorted(place.videos.items())]
+        parts = [(camera, size_of(path), start) for camera, (path, start) in sorted(place.videos.items())]
         parts += [(camera, place.data.stat().st_size, episode_index) for camera in sorted(place.images)]
         return hashlib.sha256(repr((place.length, parts)).encode()).hexdigest()[:12]
 

@@ -8,10 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-
-def present(path: Path) -> Path:
-    """The path; where it belongs to a copy of a remote folder, the file is fetched first if it is not here."""
-    return path
+from amplify.data.remote import present, sent
 
 
 @contextmanager
@@ -22,6 +19,7 @@ def written_aside(path: Path) -> Iterator[Path]:
     try:
         yield aside
         os.replace(aside, path)
+        sent(path)
     finally:
         aside.unlink(missing_ok=True)
 
@@ -35,6 +33,7 @@ def write_json(path: Path, value: Any) -> None:
 def place(source: Path, target: Path) -> None:
     """The same bytes at a second place, by hard link where the file system can; replaces what is there."""
     with written_aside(target) as aside:
+        present(source)
         aside.unlink(missing_ok=True)
         try:
             os.link(source, aside)

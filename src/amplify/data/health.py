@@ -14,6 +14,8 @@ from jaxtyping import Float32, UInt8
 
 from amplify.data.info import confined, path_in, video_key
 from amplify.data.layout import ACTION, DATA_PATH, STATE, VIDEO_PATH, DatasetSpec
+from amplify.data.remote import elsewhere
+from amplify.data.remote import present as present_here
 from amplify.errors import AmplifyError, DataError
 from amplify.video import count_frames, decode_image
 
@@ -232,6 +234,8 @@ class _Tables:
 def _examine_video(
     camera: str, path: Path, start: int, length: int, counts: dict[Path, int | DataError], *, alone: bool
 ) -> None:
+    if elsewhere(path):
+        return  # it is taken on trust until it is fetched to be read
     if path not in counts:
         try:
             counts[path] = count_frames(path)
@@ -260,7 +264,7 @@ def _read_rows(
 ) -> pa.Table:
     """Columns of a file of rows; of the row groups that may hold one episode, or of all."""
     remedy = "copy or record the dataset again, or leave the episode out"
-    if not path.is_file():
+    if not present_here(path).is_file():
         raise DataError(f"no such file of rows: {path}", remedy=remedy)
     try:
         with pq.ParquetFile(path) as file:

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from amplify.config import Config
 from amplify.data.dataset import Dataset
-from amplify.data.files import present, write_json, written_aside
+from amplify.data.files import write_json, written_aside
+from amplify.data.remote import located, present
 from amplify.data.track_codec import TrackLayout
 from amplify.errors import SidecarError
 
@@ -204,7 +205,7 @@ def read_text_header(root: Path, folder: str) -> Header:
 
 
 def _text_sidecar(root: Path, folder: str) -> Sidecar:
-    path, remedy = present(root / FOLDER / folder / TEXT_FILE), remedy_for(root, folder)
+    path, remedy = present(located(root) / FOLDER / folder / TEXT_FILE), remedy_for(root, folder)
     if not path.is_file():
         raise SidecarError(f"no {folder!r} for {root}", allowed=", ".join(folders(root, "text")) or None, remedy=remedy)
     sidecar = read_sidecar(path, remedy=remedy)

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from amplify.data.dataset import Dataset
-from amplify.data.files import present
+from amplify.data.remote import present
 from amplify.data.sidecar import Header, Sidecar, episode_path, read_episode, remedy_for
 from amplify.errors import SidecarError
 

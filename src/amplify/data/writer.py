@@ -33,6 +33,7 @@ from amplify.data.layout import (
     DatasetSpec,
     info_of,
 )
+from amplify.data.remote import fetched, located, refreshed, removed, sent
 from amplify.data.scene import write_scene
 from amplify.data.stats import ImageStats, Stats, column_stats, total_stats
 from amplify.errors import DataError
@@ -55,6 +56,7 @@ class DatasetWriter:
     """
 
     def __init__(self, root: Path, spec: DatasetSpec):
+        root = refreshed(located(root))
         self.root, self.spec = root, spec
         self.staging = root / ".staging"
         note = self.staging / "spec.json"
@@ -121,6 +123,7 @@ class DatasetWriter:
         try:
             self._write_aside(aside, key, footage)
             aside.rename(self.staging / key)
+            sent(self.staging / key)
         except OSError:
             if not self._is_staged(key):  # else another process has staged the same meanwhile
                 raise
@@ -167,24 +170,24 @@ class DatasetWriter:
         if self.finished:
             if list(keys) != _finished_keys(self.root):
                 raise DataError(f"{self.root} is complete, with other episodes", remedy="record into another folder")
-            shutil.rmtree(self.staging, ignore_errors=True)
+            removed(self.staging)
             return
         missing = sorted(set(keys) - self.staged())
         if missing or not keys or len(set(keys)) < len(keys):
             got = f"not staged: {', '.join(missing[:5])}" if missing else f"{len(keys)} keys"
             raise DataError("cannot finish the dataset", got=got, allowed="one or more distinct staged episodes")
         for leftover in ("data", "videos", "sidecars", "meta"):
-            shutil.rmtree(self.root / leftover, ignore_errors=True)
+            removed(self.root / leftover)
         records = [json.loads((self.staging / key / "record.json").read_text()) for key in keys]
         tasks = {said: index for index, said in enumerate(dict.fromkeys(record["instruction"] for record in records))}
         rows, start = [], 0
         for index, (key, record) in enumerate(zip(keys, records)):
-            rows.append(self._place_episode(index, start, self.staging / key, record, tasks))
+            rows.append(self._place_episode(index, start, fetched(self.staging / key), record, tasks))
             start += record["length"]
         if report is not None:
             write_json(self.root / REPORT_PATH, dict(report))
         self._write_meta(keys, records, list(tasks), rows)
-        shutil.rmtree(self.staging)
+        removed(self.staging)
 
     def _place_episode(
         self, index: int, start: int, folder: Path, record: dict[str, Any], tasks: dict[str, int]
