@@ -34,10 +34,12 @@ class OneSentence:
         self.width = width
 
     def encode(self, sentences):
+        """One token of ones a sentence."""
         return torch.ones(len(sentences), 1, self.width)
 
 
 def built(preset, device):
+    """A policy of a preset's sizes with random weights, and its reader."""
     made = BenchModels.build(BenchSizes.named(preset), seed=0, device=torch.device(device))
     policy = AmplifyPolicy(
         forward=made.forward,
@@ -57,6 +59,7 @@ def built(preset, device):
 
 
 def started(policy, reader, max_batch):
+    """A server on a port of its own, warmed up."""
     config, metrics = ServeConfig(max_batch=max_batch, max_rate=10_000), Metrics()
     warmed_up(policy, reader, max_batch)
     batching = BatchingPolicy(policy, metrics, max_batch=max_batch)
@@ -70,6 +73,7 @@ def started(policy, reader, max_batch):
 
 
 def observation(seed):
+    """Two views of noise."""
     draw = np.random.default_rng(seed)
     images = draw.integers(0, 256, (2, 128, 128, 3), dtype=np.uint8)
     state = draw.normal(size=PROPRIO).astype(np.float32)
@@ -105,6 +109,7 @@ def driven(port, clients, seconds):
 
 
 def main():
+    """Prints the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", default="paper")
     parser.add_argument("--clients", type=int, default=8)
