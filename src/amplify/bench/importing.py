@@ -20,9 +20,9 @@ GOP = 60
 """Frames a key frame of the clips: cameras and phones write one every second or two."""
 CRF = 20
 CASES = {
-    "128 px": ((128, 128), (128, 128)),
+    "128px": ((128, 128), (128, 128)),
     "480p": ((640, 480), (640, 480)),
-    "480p → 128 px": ((640, 480), (128, 128)),
+    "480p_to_128px": ((640, 480), (128, 128)),
 }
 """(width, height) of the clips and of the dataset."""
 
