@@ -3,7 +3,17 @@ import numpy as np
 import pytest
 
 from amplify.errors import DataError
-from amplify.video import count_frames, read_image, read_video, write_video
+from amplify.video import (
+    Shaping,
+    count_frames,
+    frames_at,
+    glance,
+    read_image,
+    read_video,
+    timeline,
+    write_frames,
+    write_video,
+)
 
 
 def clip(frames=12, height=48, width=64, seed=0):
@@ -118,3 +128,48 @@ def test_what_is_no_image_is_named(tmp_path):
         (tmp_path / "c.png").write_bytes(content)
         with pytest.raises(DataError, match=r"not an image.*c\.png"):
             read_image(tmp_path / "c.png")
+
+
+def test_frames_are_written_as_they_come(tmp_path):
+    assert write_frames(tmp_path / "a.mp4", iter(clip()), 20) == 12
+    write_video(tmp_path / "b.mp4", clip(), 20)
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+    with pytest.raises(DataError, match="several sizes"):
+        write_frames(tmp_path / "c.mp4", iter([clip()[0], clip()[0][:20]]), 20)
+    assert not list(tmp_path.glob("*c.mp4"))
+
+
+def test_frames_at_times_are_the_nearest(tmp_path):
+    write_video(tmp_path / "a.mp4", clip(frames=40), 10, gop=12)
+    whole = read_video(tmp_path / "a.mp4")
+    for times, wanted in (
+        (np.arange(40) / 10, range(40)),
+        (np.arange(5) / 2.5, (0, 4, 8, 12, 16)),
+        (np.array([2.04, 2.06, 2.06, 3.9]), (20, 21, 21, 39)),
+    ):
+        np.testing.assert_array_equal(np.stack(list(frames_at(tmp_path / "a.mp4", times))), whole[list(wanted)])
+    with pytest.raises(DataError, match="truncated video"):
+        list(frames_at(tmp_path / "a.mp4", np.array([0.0, 9.0])))
+
+
+def test_a_timeline_and_a_glance_tell_what_decoding_would(tmp_path):
+    write_video(tmp_path / "a.mp4", clip(frames=7), 30000 / 1001)
+    line, look = timeline(tmp_path / "a.mp4"), glance(tmp_path / "a.mp4")
+    assert len(line.times_s) == 7
+    assert line.duration_s == pytest.approx(7 * 1001 / 30000, rel=1e-3)
+    assert (line.count(30), line.count(60), line.count(1)) == (7, 14, 1)
+    assert (look.width, look.height, round(look.rate)) == (64, 48, 30)
+
+
+def test_shaping():
+    image = clip(frames=1)[0]
+    np.testing.assert_array_equal(Shaping(width=64, height=48).image(image), image)
+    for fit in ("crop", "pad", "stretch"):
+        for size in ((32, 32), (80, 31), (7, 90)):
+            assert Shaping(width=size[0], height=size[1], fit=fit).image(image).shape == (size[1], size[0], 3)
+    np.testing.assert_array_equal(Shaping(width=48, height=48).image(image), image[:, 8:56])
+    padded = Shaping(width=64, height=64, fit="pad").image(image)
+    np.testing.assert_array_equal(padded[8:56], image)
+    assert padded[:8].max() == padded[56:].max() == 0
+    with pytest.raises(DataError.__base__, match="did you mean 'crop'"):
+        Shaping(width=8, height=8, fit="corp").image(image)

@@ -104,7 +104,7 @@ def run_import(plan: Plan, out: Path, *, workers: int | None = None, strict: boo
     recordings: dict[str, Recording] = {}
     for recording in plan.recordings:
         if recordings.setdefault(plan.key(recording), recording) is not recording:
-            set_aside[recording.name] = "twice in the source"
+            set_aside[f"{recording.name}, again"] = "twice in the source"
     todo = {key: recording for key, recording in recordings.items() if key not in staged}
     frames = 0
     if writer.finished:
