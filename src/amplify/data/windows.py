@@ -22,8 +22,8 @@ from amplify.data.frames import FrameStore
 from amplify.data.mixture.alignment import Pace, frames_a_step, pace_of, views_of
 from amplify.data.mixture.choosing import chosen_episodes
 from amplify.data.mixture.source import Source
-from amplify.data.opened import Rows
 from amplify.data.reading import WindowReader
+from amplify.data.rows import Rows
 from amplify.data.sidecar import read_text, read_text_header
 from amplify.errors import SidecarError
 from amplify.types import ActionChunk, Features, Pictures, Sample, TrackWindow
