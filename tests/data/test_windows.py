@@ -107,6 +107,17 @@ def test_batches_cover_all_in_order(ready):
     assert torch.equal(torch.cat([batch.tracks.points for batch in batches]), whole.tracks.points)
 
 
+def test_nothing_is_kept_of_a_window(ready):
+    """What a set holds grows with episodes and sentences, not with windows."""
+    found = windows(ready / "robot", goal=True)
+    found.batch(np.arange(len(found)))
+    held = [value for value in vars(found).values() if isinstance(value, np.ndarray | torch.Tensor)]
+    assert held
+    assert max(map(len, held)) == len(LENGTHS)
+    with pytest.raises(IndexError, match="0 … 26"):
+        found.batch(np.array([len(found)]))
+
+
 def test_several_sources(ready):
     found = windows(ready / "robot", Source(path=ready / "video", episodes=(2, 0)), actions=False)
     assert len(found) == sum(LENGTHS) + LENGTHS[2] + LENGTHS[0]

@@ -53,6 +53,14 @@ def test_the_cameras_motion_is_estimated_once_a_window(windows, monkeypatch):
     assert still < 1e-3 < moved
 
 
+def test_few_cameras_are_kept(windows, monkeypatch):
+    monkeypatch.setattr("amplify.train.stages.CAMERAS_KEPT", 3)
+    stage = TokenizerStage(tokenizer(camera_motion="removed"), windows)
+    first, again = (stage.batch(0, rng.numpy_generator(0, "batch"), 8) for _ in range(2))
+    assert len(stage._camera) <= 3
+    assert torch.equal(first.tracks.points, again.tracks.points)
+
+
 def test_a_camera_that_is_kept_costs_nothing(windows):
     stage = TokenizerStage(tokenizer(), windows)
     batch = stage.batch(0, rng.numpy_generator(0, "batch"), 8)

@@ -23,6 +23,8 @@ from amplify.types import MotionTokens, Sample, TrackWindow
 
 VALIDATION_WINDOWS = 512
 """Held-out windows of a validation, evenly spread."""
+CAMERAS_KEPT = 100_000
+"""Windows whose camera motion stays in memory, about a kilobyte each."""
 
 
 def random_batch(windows: WindowSet, generator: np.random.Generator, size: int) -> tuple[np.ndarray, Sample]:
@@ -66,6 +68,8 @@ class TokenizerStage:
             found = camera_motion.estimate(batch.tracks.map(lambda x: x[new]))
             self._camera.update(zip(chosen[new].tolist(), found))
         motion = torch.stack([self._camera[number] for number in chosen.tolist()])
+        if len(self._camera) > CAMERAS_KEPT:
+            self._camera.clear()
         return replace(batch, tracks=camera_motion.remove(batch.tracks, motion))
 
     def loss(self, batch: Sample, *, generator: torch.Generator) -> tuple[Tensor, dict[str, float | Tensor]]:

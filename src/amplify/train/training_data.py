@@ -260,7 +260,8 @@ def action_sizes(windows: WindowSet, data: TrainingData) -> tuple[dict[str, int]
     Raises:
         DataError: The data have no actions or no proprioception.
     """
-    plain = data.training_windows(tracks=False, features=False, actions=True)
+    single = data.model_copy(update={"action_horizon": 1})
+    plain = single.training_windows(tracks=False, features=False, actions=True)
     everything = plain.batch(np.arange(len(plain)))
     if everything.proprio is None or everything.actions is None:
         raise DataError(

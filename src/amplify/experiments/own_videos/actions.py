@@ -41,7 +41,8 @@ def action_errors(bundle: Bundle, data: TrainingData) -> dict[str, Any]:
     data = data.resolved(actions=True, parent=bundle)
     goal = forward.config.goal != "text"
     windows = data.windows(tracks=True, features=True, actions=True, goal=goal, held_out=True)
-    plain = data.training_windows(tracks=False, features=False, actions=True)
+    single = data.model_copy(update={"action_horizon": 1})
+    plain = single.training_windows(tracks=False, features=False, actions=True)
     assert windows is not None
     known = _first_actions(plain, np.arange(len(plain)))
     mean, deviation = known.mean(dim=0), known.std(dim=0).clamp_min(1e-6)
