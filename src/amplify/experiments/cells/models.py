@@ -5,6 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from amplify.data.dataset import Dataset
+from amplify.data.extract import encode_dataset
+from amplify.data.sidecar import features_folder
+from amplify.evaluate.loading import Loader
 from amplify.experiments.cells.data import Data
 from amplify.experiments.engine.cell import Cell
 from amplify.experiments.engine.store import Store
@@ -17,6 +21,8 @@ from amplify.tokens.tokenizer import MotionTokenizer, TokenizerConfig
 from amplify.train import recipes
 from amplify.train.loop import TrainConfig
 from amplify.train.recipes import InverseTraining
+from amplify.train.sight import Sight
+from amplify.train.training_data import TrainingData
 
 
 class Model(Cell, ABC):
@@ -82,16 +88,34 @@ class Forward(TrackModel):
         return recipes.train_forward(
             store.folder(self.key),
             parent=self.tokenizer.bundle(store),
-            data=self.data.training(store, held_out=self.held_out),
+            data=self.training_data(store),
             model=self.model,
             train=self.train,
         )
+
+    def training_data(self, store: Store) -> TrainingData:
+        """What it learns from, as the recipe wants it."""
+        return self.data.training(store, held_out=self.held_out)
 
     def predictor(self, store: Store, **decoding: Any) -> TrackPredictor:
         """Tokens foreseen and decoded; ``decoding`` is that of `MotionModel`."""
         bundle = load_bundle(self.bundle(store))
         tokenizer, forward = bundle.module("tokenizer", MotionTokenizer), bundle.module("forward", ForwardDynamics)
         return MotionModel(tokenizer, forward, **decoding)
+
+
+class SeeingForward(Forward):
+    """Forward dynamics that sees images in every step: augmented, or through an encoder that learns along.
+
+    Args:
+        sight: How.
+    """
+
+    sight: Sight
+
+    def training_data(self, store: Store) -> TrainingData:
+        """Pictures in place of features."""
+        return super().training_data(store).model_copy(update={"sight": self.sight})
 
 
 class PolicyModel(Model):
@@ -127,10 +151,25 @@ class Inverse(PolicyModel):
         return recipes.train_inverse(
             store.folder(self.key),
             parent=self.forward.bundle(store),
-            data=self.data.training(store, action_horizon=self.model.action_horizon),
+            data=self.training_data(store),
             model=self.model,
             train=self.train,
         )
+
+    def training_data(self, store: Store) -> TrainingData:
+        """What it learns from, as the recipe wants it."""
+        return self.data.training(store, action_horizon=self.model.action_horizon)
+
+
+class SeeingInverse(Inverse):
+    """Inverse dynamics of forward dynamics whose encoder learned along: the demonstrations are encoded anew by it."""
+
+    def training_data(self, store: Store) -> TrainingData:
+        """Features as forward dynamics sees."""
+        eyes, ears = Loader().encoders(self.forward.bundle(store))
+        for part in self.data.parts:
+            encode_dataset(Dataset.open(part.recording.dataset(store), columns=False), eyes, ears, workers=0)
+        return super().training_data(store).model_copy(update={"features": features_folder(eyes.name)})
 
 
 class Cloning(PolicyModel):
