@@ -74,8 +74,7 @@ def timeline(path: Path) -> Timeline:
     """
     with opened(path) as (container, stream):
         base = stream.time_base
-        packets = [packet for packet in container.demux(stream) if packet.size and not packet.is_discard]
-        stamps = [packet.pts for packet in packets]
+        stamps = [packet.pts for packet in container.demux(stream) if packet.size and not packet.is_discard]
         if not stamps:
             raise DataError(f"video without frames: {path}", remedy=REMEDY)
         if base is None or None in stamps:
