@@ -166,7 +166,8 @@ class SeeingInverse(Inverse):
 
     def training_data(self, store: Store) -> TrainingData:
         """Features as forward dynamics sees."""
-        eyes, ears = Loader().encoders(self.forward.bundle(store))
+        encoders: tuple[Any, Any] = Loader().encoders(self.forward.bundle(store))
+        eyes, ears = encoders
         for part in self.data.parts:
             encode_dataset(Dataset.open(part.recording.dataset(store), columns=False), eyes, ears, workers=0)
         return super().training_data(store).model_copy(update={"features": features_folder(eyes.name)})
