@@ -46,11 +46,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pull": ("amplify.cli.pull", "bundles, datasets and sidecars from a model hub: data only, checked"),
     "export torch": ("amplify.cli.export", "the control step as a torch.export program"),
     "export onnx": ("amplify.cli.export", "forward and inverse dynamics as ONNX files"),
-    "bench tracker": ("amplify.cli.bench", "quality and speed of a tracker against the simulator's truth"),
+    "bench trackers": ("amplify.cli.bench", "quality and speed of trackers against the truth"),
     "bench act": ("amplify.cli.bench", "speed of a control step, beside a plain formulation of it"),
     "bench predict": ("amplify.cli.bench", "speed of foreseeing tracks, beside a plain formulation of it"),
     "bench train": ("amplify.cli.bench", "speed of a training step of each stage"),
     "bench import-videos": ("amplify.cli.bench", "speed of turning videos into a dataset"),
+    "bench data": ("amplify.cli.bench", "cost of data: windows/s, memory, scaling, an estimate for 1,000 hours"),
     "bench track": ("amplify.cli.bench", "speed of following points through video"),
     "doctor": ("amplify.cli.doctor", "check that rendering and the offline encoders work"),
 }

@@ -1,78 +1,95 @@
 """``amplify bench``: how good a tracker is, and how fast acting, predicting, training and tracking are."""
 
-import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
 from amplify.bench.settings import Against, BenchSettings, Preset
-from amplify.data.dataset import Dataset
-from amplify.errors import DataError, UsageError, pick
-from amplify.jobs import one_thread, progress
-from amplify.metrics.benchmark import OcclusionSums, occlusion_sums
-from amplify.metrics.tracks import TrackSums, no_motion, track_sums
-from amplify.sim.ground_truth import GroundTruthTracker
+from amplify.cli.track import Precision, refuse_set_aside, tracker_named
+from amplify.errors import UsageError, pick
 from amplify.tracks import TRACKERS
-from amplify.tracks.queries import uniform_grid
-from amplify.types import Clip
 
 PLANS = 200
 """Plans of a trained model whose drafts are judged."""
 
 
-def tracker(
-    dataset: Annotated[Path, tyro.conf.Positional],
+def trackers(
+    datasets: Annotated[tuple[Path, ...], tyro.conf.Positional],
     /,
     *,
-    name: Annotated[str, tyro.conf.arg(name="tracker")] = "flow",
+    trackers: tuple[str, ...] = ("flow", "dis", "lucas-kanade"),
     grid: int = 20,
     horizon: int = 16,
     episodes: int | None = None,
+    cameras: tuple[str, ...] | None = None,
+    noise: float = 0.0,
+    size_px: int = 128,
+    stride: int = 5,
+    out: Path | None = None,
+    workers: int = 0,
+    strict: bool = False,
+    seed: int = 0,
+    weights: dict[str, Path] = {},  # noqa: B006
+    code: dict[str, Path] = {},  # noqa: B006
+    allow_code: bool = False,
+    device: str | None = None,
+    precision: Precision | None = None,
+    batch: int | None = None,
 ) -> dict[str, Any]:
-    """Scores a tracker against exact tracks on a dataset that was recorded in simulation.
-
-    Pixels are those of a 128×128 frame. Average Jaccard and occlusion accuracy leave out the query frame, ``all`` of
-    the other figures includes it (the paper's form). Speed is that of one core.
+    """Judges trackers by the truth: TAP-Vid's figures with 95 % intervals over videos, and frames a second.
 
     Args:
-        dataset: The dataset's folder; it must hold the scene's poses.
-        name: The tracker.
-        grid: Points along each side of the frame.
-        horizon: Frames of a window.
-        episodes: Only the first so many episodes; all by default.
+        datasets: Datasets recorded in simulation, or folders with .npz files in TAP-Vid's layout: "video" (t, h, w, 3)
+            uint8, "points" (n, t, 2) as (x, y) in 0 … 1, "occluded" (n, t).
+        trackers: Names as in "amplify track"; "dis" is what the others are compared with.
+        grid: Points along each side of the frame, in simulation.
+        horizon: Frames of a window, the query frame included.
+        episodes: Only the first so many episodes of each dataset; all by default.
+        cameras: Only these cameras; all by default.
+        noise: Standard deviation of noise that is added to the videos, in grey levels of 255.
+        size_px: Side of the frame whose pixels are counted; TAP-Vid's published figures are those of 256.
+        stride: Frames from one query frame to the next in annotated videos.
+        out: Folder for a page with tables and pictures.
+        workers: Processes; more than one disturb each other's times.
+        strict: Whether one broken video ends the command with exit code 1.
+        seed: Of noise and intervals.
+        weights: Checkpoints of learned trackers: name and file in turn.
+        code: Clones of learned trackers' repositories: name and folder in turn; the code in them will run.
+        allow_code: Lets CoTracker's code and weights be downloaded from its authors, and run.
+        device: Where learned trackers compute.
+        precision: Of learned trackers' products.
+        batch: Windows that go through a learned tracker's network together.
     """
-    judged = pick(name, TRACKERS, kind="tracker")()
-    exact = GroundTruthTracker()
-    data = Dataset.open(dataset, columns=False)
-    queries = uniform_grid(grid)
-    one_thread()
-    scores, still, occlusion = TrackSums(), TrackSums(), OcclusionSums()
-    frames, seconds = 0, 0.0
-    used = data.episodes[:episodes]
-    for episode in progress(used, total=len(used), label="tracking", unit="episode"):
-        for camera in data.spec.cameras:
-            clip = data.clip(episode.index, camera)
-            truth = exact.track(clip, queries, horizon=horizon)
-            started = time.perf_counter()
-            predicted = judged.track(_without_truth(clip), queries, horizon=horizon)
-            seconds += time.perf_counter() - started
-            frames += len(clip.frames)
-            scores += track_sums(predicted, truth)
-            still += track_sums(no_motion(truth), truth)
-            occlusion += occlusion_sums(predicted, truth)
-    if frames == 0:
-        raise DataError(f"nothing to track in {dataset}", got=f"{len(used)} episodes", allowed="at least one")
-    return {
-        "tracker": judged.name,
-        "version": judged.version,
-        "episodes": len(used),
-        "frames": frames,
-        "frames_per_s": frames / seconds,
-        "tracks": scores.scores().summary(),
-        "no_motion": still.scores().summary(),
-        "occlusion": occlusion.summary(),
-    }
+    from amplify.bench.trackers import TrackerBench, bench_trackers
+
+    for option, given in (("weights", weights), ("code", code)):
+        for name in given:
+            pick(name, dict.fromkeys(trackers), kind=f"tracker after --{option}")
+    common = {"allow_code": allow_code or None, "device": device, "precision": precision, "batch": batch}
+    chosen = {}
+    for name in dict.fromkeys(trackers):
+        learned = name in TRACKERS and TRACKERS[name].learned
+        own = {"weights": weights.get(name), "code": code.get(name), **(common if learned else {})}
+        chosen[name] = tracker_named(name, **own)
+    unused = [option for option, value in common.items() if value is not None]
+    if unused and not any(name in TRACKERS and TRACKERS[name].learned for name in trackers):
+        raise UsageError(
+            "none of these trackers was learned", got=", ".join(f"--{o.replace('_', '-')}" for o in unused)
+        )
+    config = TrackerBench(
+        grid=grid,
+        horizon=horizon,
+        episodes=episodes,
+        cameras=cameras,
+        noise=noise,
+        size_px=size_px,
+        stride=stride,
+        seed=seed,
+    )
+    summary = bench_trackers(datasets, chosen, config, out=out, workers=workers)
+    refuse_set_aside({"dataset": ", ".join(map(str, datasets)), "set_aside": summary["set_aside"]}, strict=strict)
+    return summary
 
 
 def act(
@@ -192,7 +209,7 @@ def track(
     threads: int = 1,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Times the flow tracker on a generated clip; "bench tracker" says how good a tracker is.
+    """Times the flow tracker on a generated clip; "bench trackers" says how good a tracker is.
 
     Args:
         against: "reference-style" tracks every window by itself, too.
@@ -229,11 +246,48 @@ def import_videos(
     return bench_import(clips=clips, frames=frames, rounds=rounds, workers=workers, seed=seed)
 
 
+def data(
+    *,
+    windows: tuple[int, ...] = (10_000, 1_000_000),
+    episode_frames: int = 200,
+    clips: int = 4,
+    frames: int = 60,
+    workers: tuple[int, ...] = (1, 2),
+    seed: int = 0,
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """Measures reading, memory and work on data that it makes, and estimates what 1,000 hours of video would cost.
+
+    Windows are the paper's (400 points, 16 frames, one view), made by the flow tracker; sets of many are links to a few
+    files. The estimate multiplies what was measured on this machine and is labelled as one.
+
+    Args:
+        windows: Sizes of the sets whose memory is measured.
+        episode_frames: Windows an episode of those sets.
+        clips: Videos by which import, tracking and encoding are timed.
+        frames: Of each.
+        workers: Numbers of processes that are compared.
+        seed: Of videos and draws.
+        out: JSON file for the figures.
+    """
+    from amplify.bench.data import bench_data
+    from amplify.data.files import write_json
+
+    if (
+        min((*windows, *workers, clips, frames, episode_frames), default=0) < 1
+        or frames < 16
+        or not (windows and workers)
+    ):
+        raise UsageError("nothing to measure", got="a number below 1, or clips of fewer than 16 frames")
+    report = bench_data(
+        windows=windows, episode_frames=episode_frames, clips=clips, frames=frames, workers=workers, seed=seed
+    )
+    if out is not None:
+        write_json(out, report)
+    return report
+
+
 def _settings(
     preset: Preset, against: Against | None, rounds: int, threads: int, device: str, seed: int
 ) -> BenchSettings:
     return BenchSettings(preset=preset, against=against, rounds=rounds, threads=threads, device=device, seed=seed)
-
-
-def _without_truth(clip: Clip) -> Clip:
-    return Clip(frames=clip.frames, fps=clip.fps, camera=clip.camera)

@@ -24,6 +24,11 @@ class Recipe:
     tracker: str
     config: str
 
+    @property
+    def learned(self) -> bool:
+        """Whether it is a network with weights of its own."""
+        return self.module.startswith("amplify.tracks.learned.")
+
     def __call__(self, **options: Any) -> Tracker:
         """A tracker, with its default settings where no option replaces them.
 

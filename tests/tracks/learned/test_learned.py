@@ -16,6 +16,7 @@ from amplify.tracks.learned.code import from_clone, imported
 from amplify.tracks.learned.tapir import TapirNetwork
 from amplify.tracks.learned.weights import read_weights
 from amplify.tracks.queries import uniform_grid
+from data.episodes import write
 
 from ..scenes import moving_sprite
 from .standins import LEARNED, clones, kernel, options, write_cotracker
@@ -37,9 +38,11 @@ def test_the_number_of_windows_in_a_batch_changes_nothing(name):
 
 @every_learned
 def test_half_precision_is_used_and_hardly_matters(name):
-    half, full = track(name, precision="bfloat16"), track(name)
-    network = tracker_module._network(type(TRACKERS[name](**options(name))), TRACKERS[name](**options(name)).config)
-    assert isinstance(network, object)
+    full, half = track(name), track(name, precision="bfloat16")
+    tracker = TRACKERS[name](**options(name, precision="bfloat16"))
+    network = tracker_module._network(type(tracker), tracker.config)
+    model = network._predictor.model if hasattr(network, "_predictor") else network._model.matcher
+    assert set(model.dtypes) == {torch.bfloat16}
     near = ((half.points - full.points).abs() * 64 < 1.5).all(dim=-1)
     assert near.float().mean() > 0.9
     assert half.points.dtype == torch.float32
@@ -71,9 +74,7 @@ def test_the_licence_is_told_once(caplog):
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             TRACKERS["cotracker2"](**options("cotracker2"))
-    assert [record.getMessage() for record in caplog.records if "CC-BY-NC" in record.getMessage()] == [
-        "cotracker2: CoTracker's code and weights are licensed CC-BY-NC 4.0: not for commercial use, nor are models of them"
-    ]
+    assert sum("CC-BY-NC" in record.getMessage() for record in caplog.records) == 1
 
 
 def test_weights_in_numpy_form_are_converted_by_the_authors_code(tmp_path):
@@ -145,9 +146,7 @@ def test_a_folder_that_is_no_clone_or_lacks_a_package_is_told(tmp_path):
 
 
 def test_the_command_line_hands_options_on_and_refuses_what_a_tracker_lacks(tmp_path, capsys):
-    from data.episodes import write_dataset
-
-    dataset = write_dataset(tmp_path / "dataset")
+    dataset = write(tmp_path / "dataset")
     chosen = options("cotracker3")
     arguments = ["track", str(dataset), "--tracker", "cotracker3", "--grid", "2", "--horizon", "3", "--batch", "2"]
     arguments += [
