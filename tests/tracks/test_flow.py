@@ -69,6 +69,24 @@ def test_a_moving_camera_moves_every_point():
     assert error.max() < 1.5
 
 
+def test_a_moving_camera_is_followed_in_brightness_unless_asked_otherwise():
+    clip = moving_camera((1.5, -1.0))
+    auto, _ = positions_px(clip, horizon=5)
+    grey, _ = positions_px(clip, FlowConfig(channel="grey"), horizon=5)
+    chroma, _ = positions_px(clip, FlowConfig(channel="chroma"), horizon=5)
+    assert torch.equal(auto, grey)
+    assert not torch.equal(auto, chroma)
+
+
+def test_a_weakly_textured_scene_of_a_moving_camera_is_not_held():
+    clip = moving_camera((2.0, 1.0), frames=20)
+    faint = Clip(frames=(118 + clip.frames // 12).astype(np.uint8), fps=20.0, camera="wrist")
+    px, _ = positions_px(faint, horizon=6)
+    middle = ((px[0, 0] > 32) & (px[0, 0] < 96)).all(dim=-1)
+    moved = (px[0, 5] - px[0, 0])[middle]
+    assert (moved - torch.tensor([10.0, 5.0])).norm(dim=-1).median() < 1.0
+
+
 def test_points_of_a_still_video_stay_exactly():
     frames = np.repeat(moving_sprite(frames=1).frames, 5, axis=0)
     window = FlowTracker().track(Clip(frames=frames, fps=20.0, camera="a"), uniform_grid(5), horizon=4)
@@ -118,7 +136,7 @@ def test_every_option_changes_the_result():
     default, _ = positions_px(clip, horizon=6)
     for option in (
         {"channel": "grey"},
-        {"upsample": 2},
+        {"upsample": 1},
         {"side_px": 64},
         {"static_mask": True},
         {"hold_resting": False},

@@ -4,13 +4,15 @@ Flow is computed once per pair of consecutive frames, in both directions, and fo
 static camera, points on surfaces at rest are held in place instead (`amplify.tracks.resting`).
 """
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from amplify.coords import EVALUATION_SIZE_PX, displacements_to_pixels, inside_frame
 from amplify.errors import DataError
 from amplify.tracks.dense import FlowConfig, dense_flow, reduced, sample
+from amplify.tracks.foreground import camera_moves, foreground
 from amplify.tracks.resting import Resting, resting_points
 from amplify.tracks.windows import Advance, Step, chain
 from amplify.types import Clip, TrackWindow
@@ -34,7 +36,7 @@ class FlowTracker:
     """
 
     name = "flow"
-    version = "2"
+    version = "3"
 
     def __init__(self, config: FlowConfig | None = None):
         self.config = config or FlowConfig()
@@ -55,22 +57,31 @@ class FlowTracker:
             raise DataError(f"camera {clip.camera!r} has a clip without frames", remedy="record the episode again")
         queries = queries.to(torch.float32)
         frames = reduced(clip.frames, self.config.side_px)
-        follow = self._follower(frames)
-        resting = resting_points(frames, queries, horizon=horizon) if self.config.hold_resting else None
+        config, moves, resting = self.config, None, None
+        if camera_moves(frames):
+            # Of a moving camera the whole picture moves, and brightness has more texture than colour.
+            config = config.model_copy(update={"channel": "grey"}) if config.channel == "auto" else config
+        elif config.hold_resting:
+            resting = resting_points(frames, queries, horizon=horizon)
+            moves = None if resting is None else foreground(frames)
+        follow = _follower(frames, config, moves)
         advance = follow if resting is None else _holding(resting, queries, follow)
         return chain(advance, queries, frames=count, horizon=horizon, visible=inside_frame(queries).expand(count, -1))
 
-    def _follower(self, frames) -> Advance:
-        pairs = dense_flow(frames, self.config)
 
-        def follow(_t: int, _starts: Tensor, points: Tensor) -> Step:
-            flow = next(pairs)
-            moved = points + sample(flow.forward, points)
-            back = moved + sample(flow.backward, moved)
-            error_px = displacements_to_pixels(back - points, EVALUATION_SIZE_PX).norm(dim=-1)
-            return Step(moved, inside_frame(moved) & (error_px <= self.config.fb_limit_px), error_px)
+def _follower(
+    frames: UInt8[np.ndarray, "t h w 3"], config: FlowConfig, moves: Bool[np.ndarray, "t h w"] | None
+) -> Advance:
+    pairs = dense_flow(frames, config, within=moves)
 
-        return follow
+    def follow(_t: int, _starts: Tensor, points: Tensor) -> Step:
+        flow = next(pairs)
+        moved = points + sample(flow.forward, points)
+        back = moved + sample(flow.backward, moved)
+        error_px = displacements_to_pixels(back - points, EVALUATION_SIZE_PX).norm(dim=-1)
+        return Step(moved, inside_frame(moved) & (error_px <= config.fb_limit_px), error_px)
+
+    return follow
 
 
 def _holding(resting: Resting, queries: Tensor, follow: Advance) -> Advance:

@@ -18,7 +18,9 @@ from amplify.tracks.queries import uniform_grid
 SPAN_FRAMES = 30
 """How far into past and future a look is searched for."""
 SAME_LEVELS = 8
-"""Looks (means of 3×3 pixels, of 255 levels) that differ less are the same, but for noise and compression."""
+"""Looks (of 255 levels) that differ less are the same, but for noise and compression."""
+LOOK_BLUR_PX = 0.6
+"""The look of a pixel is a narrow Gaussian mean of 3×3: less noise, and little of a neighbour across an edge."""
 RECURRING_SHARE = 0.25
 """A look that is found in this share of the other frames nearby belongs to a surface at rest."""
 STATIC_CAMERA_SHARE = 0.5
@@ -92,4 +94,4 @@ def _looks(frames: UInt8[np.ndarray, "t h w 3"], points: Float[Tensor, "n 2"]) -
     height, width = frames.shape[1:3]
     px = points_to_pixels(points, (width, height)).round().long().numpy()
     x, y = px[:, 0].clip(0, width - 1), px[:, 1].clip(0, height - 1)
-    return np.stack([cv2.blur(frame, (3, 3))[y, x] for frame in frames]).astype(np.int16)
+    return np.stack([cv2.GaussianBlur(frame, (3, 3), LOOK_BLUR_PX)[y, x] for frame in frames]).astype(np.int16)
