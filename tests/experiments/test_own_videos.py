@@ -8,6 +8,7 @@ from amplify.data.dataset import Dataset
 from amplify.data.windows import Source
 from amplify.errors import DataError
 from amplify.evaluate.loading import Loader
+from amplify.experiments.own_videos.actions import units
 from amplify.experiments.own_videos.config import configured
 from amplify.experiments.own_videos.parts import Parts
 from amplify.types import Observation
@@ -121,3 +122,8 @@ def test_demonstrations_without_actions_are_refused_before_anything_is_made(own,
     assert run(list(map(str, ["quickstart", "--out", tmp_path / "run", *flags]))) == 1
     assert "action-free video" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_an_action_that_never_changes_is_measured_in_its_own_unit():
+    actions = torch.tensor([[0.0, 3.0], [4.0, 3.0]])
+    assert units(actions).tolist() == [2.0, 1.0]

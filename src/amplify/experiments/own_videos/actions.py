@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from amplify.data.windows import WindowSet
@@ -32,8 +33,7 @@ def action_errors(bundle: Bundle, data: TrainingData) -> dict[str, Any]:
         data: Its training demonstrations and the held-out ones.
 
     Returns:
-        ``"rows"``: for each row ``mean`` (over dimensions, in units of each one's standard deviation over the training
-        demonstrations), ``first`` (the same for the first action of each chunk alone) and ``dimensions`` (by name, in
+        ``"rows"``: for each row ``mean`` (over dimensions, each in `units` of the training demonstrations), ``first`` (the same for the first action of each chunk alone) and ``dimensions`` (by name, in
         environment units); ``"names"``; ``"windows"`` and ``"episodes"``, their numbers.
     """
     tokenizer, forward = bundle.module("tokenizer", MotionTokenizer), bundle.module("forward", ForwardDynamics)
@@ -45,7 +45,7 @@ def action_errors(bundle: Bundle, data: TrainingData) -> dict[str, Any]:
     plain = single.training_windows(tracks=False, features=False, actions=True)
     assert windows is not None
     known = _first_actions(plain, np.arange(len(plain)))
-    mean, deviation = known.mean(dim=0), known.std(dim=0).clamp_min(1e-6)
+    mean, deviation = known.mean(dim=0), units(known)
     sums = {name: torch.zeros(2, len(mean), dtype=torch.float64) for name in ROWS}
     counts = torch.zeros(2, dtype=torch.float64)
     batches = np.array_split(np.arange(len(windows)), max(1, len(windows) // 128))
@@ -71,6 +71,12 @@ def action_errors(bundle: Bundle, data: TrainingData) -> dict[str, Any]:
         scaled = (error / deviation).mean(dim=1).tolist()
         rows[name] = {"mean": scaled[0], "first": scaled[1], "dimensions": dict(zip(names, error[0].tolist()))}
     return {"rows": rows, "names": list(names), "windows": len(windows), "episodes": len(windows.episodes)}
+
+
+def units(actions: Float[Tensor, "m a"]) -> Float[Tensor, " a"]:
+    """What an error of each dimension is measured in: its standard deviation, or the environment's unit if it is 0."""
+    deviation = actions.std(dim=0, correction=0)
+    return torch.where(deviation > 1e-6, deviation, 1.0)
 
 
 def _first_actions(windows: WindowSet, chosen: np.ndarray) -> Tensor:
