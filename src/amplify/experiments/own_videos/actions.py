@@ -33,7 +33,8 @@ def action_errors(bundle: Bundle, data: TrainingData) -> dict[str, Any]:
         data: Its training demonstrations and the held-out ones.
 
     Returns:
-        ``"rows"``: for each row ``mean`` (over dimensions, each in `units` of the training demonstrations), ``first`` (the same for the first action of each chunk alone) and ``dimensions`` (by name, in
+        ``"rows"``: for each row ``mean`` (over dimensions, each in `units` of the training demonstrations), ``first``
+        (the same for the first action of each chunk alone) and ``dimensions`` (by name, in
         environment units); ``"names"``; ``"windows"`` and ``"episodes"``, their numbers.
     """
     tokenizer, forward = bundle.module("tokenizer", MotionTokenizer), bundle.module("forward", ForwardDynamics)
