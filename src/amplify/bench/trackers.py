@@ -43,13 +43,13 @@ class TrackerBench(Config):
         seed: Of noise and intervals.
     """
 
-    grid: int = Field(20, ge=1)
-    horizon: int = Field(16, ge=2)
-    episodes: int | None = Field(None, ge=1)
+    grid: int = Field(default=20, ge=1)
+    horizon: int = Field(default=16, ge=2)
+    episodes: int | None = Field(default=None, ge=1)
     cameras: tuple[str, ...] | None = None
-    noise: float = Field(0.0, ge=0)
-    size_px: int = Field(EVALUATION_SIZE_PX, ge=1)
-    stride: int = Field(5, ge=1)
+    noise: float = Field(default=0.0, ge=0)
+    size_px: int = Field(default=EVALUATION_SIZE_PX, ge=1)
+    stride: int = Field(default=5, ge=1)
     seed: int = 0
 
 

@@ -6,9 +6,10 @@ from amplify.experiments.embodiment import Embodiment
 from amplify.experiments.encoders import Encoders
 from amplify.experiments.engine.study import Study
 from amplify.experiments.few_shot import FewShot
+from amplify.experiments.trackers import Trackers
 from amplify.experiments.tracks import Tracks
 from amplify.experiments.zero_shot import ZeroShot
 
-_ALL = (ZeroShot, FewShot, Embodiment, Tracks, Ablation, Beyond, Encoders)
+_ALL = (ZeroShot, FewShot, Embodiment, Tracks, Trackers, Ablation, Beyond, Encoders)
 STUDIES: dict[str, type[Study]] = {study.name: study for study in _ALL}
 """What ``amplify experiment`` can run."""

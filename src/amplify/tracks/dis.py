@@ -30,9 +30,9 @@ class DisConfig(Config):
             128×128 frame.
     """
 
-    side_px: int = Field(EVALUATION_SIZE_PX, ge=SMALLEST_PX)
-    enlarge: int = Field(2, ge=1, le=4)
-    fb_limit_px: float = Field(2.0, gt=0)
+    side_px: int = Field(default=EVALUATION_SIZE_PX, ge=SMALLEST_PX)
+    enlarge: int = Field(default=2, ge=1, le=4)
+    fb_limit_px: float = Field(default=2.0, gt=0)
 
 
 class DisTracker:

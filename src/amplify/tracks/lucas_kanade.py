@@ -34,10 +34,10 @@ class LucasKanadeConfig(Config):
             128×128 frame.
     """
 
-    side_px: int = Field(EVALUATION_SIZE_PX, ge=SMALLEST_PX)
-    window_px: int = Field(15, ge=3)
-    levels: int = Field(3, ge=0, le=8)
-    fb_limit_px: float = Field(1.0, gt=0)
+    side_px: int = Field(default=EVALUATION_SIZE_PX, ge=SMALLEST_PX)
+    window_px: int = Field(default=15, ge=3)
+    levels: int = Field(default=3, ge=0, le=8)
+    fb_limit_px: float = Field(default=1.0, gt=0)
 
 
 class LucasKanadeTracker:

@@ -45,12 +45,13 @@ class Tracking(Config):
     """How points are followed.
 
     Args:
-        tracker: "flow" learns from pixels alone, "ground-truth" from the simulator's geometry.
+        tracker: "flow" learns from pixels alone, as "dis" and "lucas-kanade" do; "ground-truth" from the simulator's
+            geometry.
         grid: Points along one side of the uniform grid.
         horizon: Frames of a window.
     """
 
-    tracker: Literal["flow", "ground-truth"] = "flow"
+    tracker: Literal["flow", "dis", "lucas-kanade", "ground-truth"] = "flow"
     grid: int = 10
     horizon: int = 16
 

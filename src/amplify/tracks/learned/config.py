@@ -27,7 +27,7 @@ class LearnedConfig(Config):
     allow_code: bool = False
     device: str = "cpu"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    batch: int = Field(4, ge=1)
+    batch: int = Field(default=4, ge=1)
 
 
 def checked_device(config: LearnedConfig) -> torch.device:

@@ -27,7 +27,7 @@ class CoTrackerConfig(LearnedConfig):
         side_px: Larger frames are first reduced to this shorter side; the network works at 384×512.
     """
 
-    side_px: int = Field(384, ge=32)
+    side_px: int = Field(default=384, ge=32)
 
 
 class _ViewOrCopy(TorchFunctionMode):
@@ -58,13 +58,13 @@ class CoTrackerNetwork:
         """See `amplify.tracks.learned.tracker.Network`."""
         height, width = frames.shape[1:3]
         share = min(1.0, self._side_px / min(height, width))
-        size = round(height * share), round(width * share)
-        video = resized(frames, size)[order]  # (b, t, 3, h, w)
-        at_px = points_to_pixels(queries, size[::-1])
+        high, wide = round(height * share), round(width * share)
+        video = resized(frames, (high, wide))[order]  # (b, t, 3, h, w)
+        at_px = points_to_pixels(queries, (wide, high))
         asked = torch.cat([torch.zeros_like(at_px[:, :1]), at_px], dim=-1).expand(len(order), -1, 3)
         with _ViewOrCopy():
             tracks_px, visible = self.predicted(video, asked)
-        points = pixels_to_points(tracks_px.float(), size[::-1])
+        points = pixels_to_points(tracks_px.float(), (wide, high))
         return points, visible.bool() & inside_frame(points)
 
     def predicted(self, video: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,8 +25,8 @@ class TapirConfig(LearnedConfig):
         side_px: Frames are scaled to a square of this side; 256 is fast, 512 is better.
     """
 
-    batch: int = Field(16, ge=1)
-    side_px: int = Field(256, ge=64, multiple_of=8)
+    batch: int = Field(default=16, ge=1)
+    side_px: int = Field(default=256, ge=64, multiple_of=8)
 
 
 class TapirNetwork:

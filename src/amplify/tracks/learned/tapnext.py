@@ -26,7 +26,7 @@ class TapNextConfig(LearnedConfig):
         side_px: Frames are scaled to a square of this side: what the checkpoint was trained with (256, or 512).
     """
 
-    side_px: int = Field(MODEL_PX, ge=64, multiple_of=8)
+    side_px: int = Field(default=MODEL_PX, ge=64, multiple_of=8)
 
 
 class TapNextNetwork:

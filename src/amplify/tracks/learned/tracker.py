@@ -90,7 +90,7 @@ class LearnedTracker(ABC):
             order = (starts[:, None] + torch.arange(length)).clamp(max=count - 1)
             shown = torch.from_numpy(clip.frames[int(starts[0]) : int(order.max()) + 1].copy())
             with torch.autocast(device.type, getattr(torch, self.config.precision), self.config.precision != "float32"):
-                network = _network(type(self), self.config)
+                network = _network(type(self), self.config)  # type: ignore[arg-type]  # frozen, hence hashable
                 found, seen = network.follow(shown.to(device), (order - starts[0]).to(device), queries.to(device))
             points[starts, 1:length] = found[:, 1:].float().cpu()
             visible[starts, 1:length] = seen[:, 1:].cpu()
