@@ -135,7 +135,7 @@ def reduced(frames: UInt8[np.ndarray, "t h w 3"], side_px: int) -> UInt8[np.ndar
 
 def _box(mask: Bool[np.ndarray, "h w"]) -> tuple[slice, slice]:
     """Rows and columns of the mask with a margin, at least `SMALLEST_PX` of each where the frame has them."""
-    return _span(mask.any(axis=1)), _span(mask.any(axis=0))
+    return _span(np.asarray(mask.any(axis=1))), _span(np.asarray(mask.any(axis=0)))
 
 
 def _span(used: Bool[np.ndarray, " n"]) -> slice:

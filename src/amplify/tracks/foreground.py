@@ -7,10 +7,8 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from amplify.coords import EVALUATION_SIZE_PX
+from amplify.tracks.resting import RECURRING_SHARE, SAME_LEVELS, SPAN_FRAMES
 
-SPAN_FRAMES = 30
-SAME_LEVELS = 8
-RECURRING_SHARE = 0.25
 CAMERA_SIDE_PX = 64
 CAMERA_STEP_PX = 0.5
 """Half of the frame moves by more than this, in pixels of a 128 px frame, when the camera moves."""
