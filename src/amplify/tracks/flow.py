@@ -1,8 +1,8 @@
 """Point tracks from dense optical flow: no weights, no GPU, any video.
 
 Flow is computed once per pair of consecutive frames, in both directions, and followed from every start frame. With a
-static camera, points on surfaces at rest are held in place instead (`amplify.tracks.resting`), and flow is computed only
-where something moves (`amplify.tracks.foreground`).
+static camera, points on surfaces at rest are held in place instead (`amplify.tracks.resting`), and flow is computed
+only where something moves (`amplify.tracks.foreground`).
 """
 
 import numpy as np
