@@ -23,7 +23,7 @@ from amplify.data.importers.videos import VideosConfig, plan_videos
 from amplify.data.sidecar import FOLDER, features_folder
 from amplify.data.windows import Source, WindowSet
 from amplify.encoders import TEXT_ENCODERS, VISION_ENCODERS
-from amplify.jobs import map_jobs
+from amplify.jobs import map_jobs, one_thread
 from amplify.tracks.flow import FlowTracker
 from amplify.tracks.queries import uniform_grid
 from amplify.video import write_frames
@@ -49,6 +49,7 @@ def bench_data(
         workers: Numbers of processes that are compared.
         seed: Of videos and draws.
     """
+    one_thread()  # as each worker has
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         reading = {kind: _reading(folder / kind, kind, episode_frames, seed) for kind in ("zstd", "none")}

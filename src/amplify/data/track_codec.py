@@ -5,6 +5,8 @@ tracker's error estimate as one of four levels. A compressed window holds, of ea
 above does not say already, and is a Zstandard frame of its own, so that any window can be read without the others.
 """
 
+from functools import lru_cache
+from math import prod
 from typing import Literal
 
 import numpy as np
@@ -71,8 +73,8 @@ class TrackLayout(Config):
     @property
     def sizes(self) -> tuple[int, int, int]:
         """Bytes of displacements, visibility and errors of a window before compression."""
-        values = int(np.prod(self.shape))
-        return 2 * int(np.prod(self.moves)), -(-values // 8), -(-values // 4) if self.errors else 0
+        values = prod(self.shape)
+        return 2 * prod(self.moves), -(-values // 8), -(-values // 4) if self.errors else 0
 
     @property
     def window_bytes(self) -> int:
@@ -168,8 +170,13 @@ def decompressed(layout: TrackLayout, frames: list[bytes], *, source: str) -> UI
     return rows
 
 
+@lru_cache(maxsize=16)
+def _queries(grid: int) -> Float[Tensor, "n 2"]:
+    return uniform_grid(grid)
+
+
 def _positions(layout: TrackLayout, moves: Int16[np.ndarray, "b v s n 2"]) -> Float[Tensor, "b v t n 2"]:
-    queries = uniform_grid(layout.grid)
+    queries = _queries(layout.grid)
     points = torch.empty(len(moves), *layout.shape, 2)
     points[:, :, 0] = queries
     torch.add(queries, torch.from_numpy(moves), alpha=1 / _SCALE, out=points[:, :, layout.horizon - layout.moves[1] :])
@@ -177,7 +184,7 @@ def _positions(layout: TrackLayout, moves: Int16[np.ndarray, "b v s n 2"]) -> Fl
 
 
 def _visible(layout: TrackLayout, rows: UInt8[np.ndarray, "b bytes"]) -> Tensor:
-    count = int(np.prod(layout.shape))
+    count = prod(layout.shape)
     bits = np.unpackbits(rows, axis=1, count=count)
     return torch.from_numpy(bits).view(torch.bool).reshape(-1, *layout.shape)
 
@@ -185,6 +192,6 @@ def _visible(layout: TrackLayout, rows: UInt8[np.ndarray, "b bytes"]) -> Tensor:
 def _errors(layout: TrackLayout, rows: UInt8[np.ndarray, "b bytes"]) -> Tensor | None:
     if not layout.errors:
         return None
-    count, codes = int(np.prod(layout.shape)), rows[:, sum(layout.sizes[:2]) :]
+    count, codes = prod(layout.shape), rows[:, sum(layout.sizes[:2]) :]
     values = torch.from_numpy(_ERRORS.take(codes).view(np.float32))
     return values[:, :count].reshape(-1, *layout.shape)

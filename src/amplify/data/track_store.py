@@ -102,13 +102,12 @@ class TrackStore:
 
     def _stored(self, episode_index: int, start: int) -> tuple[TrackLayout, bytes]:
         descriptor, (windows, ends, packed) = self.files.at(episode_index)
-        layout = self.files.layout(episode_index)
+        layout, size = self.files.layout(episode_index)
         if layout.compression == "none":
-            size = layout.window_bytes
             return layout, self.files.read(descriptor, size, windows + start * size, episode_index)
         known = self.files.read(descriptor, 8 * (1 + (start > 0)), ends + 8 * max(start - 1, 0), episode_index)
         begin, end = ([0, *np.frombuffer(known, np.int64).tolist()])[-2:]
-        if not 0 <= begin < end <= begin + layout.window_bytes + _SLACK:
+        if not 0 <= begin < end <= begin + size + _SLACK:
             raise self.files.damaged(episode_index, f"window {start} at bytes {begin} … {end}", "one after the other")
         return layout, self.files.read(descriptor, end - begin, packed + begin, episode_index)
 
@@ -127,11 +126,13 @@ class _TrackFiles(SidecarFiles):
     def __init__(self, dataset: Dataset, folder: str, tensors: Sequence[str]):
         super().__init__(dataset, folder, tensors)
         self._layouts: list[TrackLayout] = []
+        self._sizes: dict[TrackLayout, int] = {}
         self._layout = np.zeros(len(self._places), np.uint8)
 
-    def layout(self, episode_index: int) -> TrackLayout:
-        """Of an episode whose file has been opened."""
-        return self._layouts[self._layout[episode_index]]
+    def layout(self, episode_index: int) -> tuple[TrackLayout, int]:
+        """Of an episode whose file has been opened, and the bytes of a window before compression."""
+        layout = self._layouts[self._layout[episode_index]]
+        return layout, self._sizes[layout]
 
     def check(self, episode_index: int, header: Header, tensors: dict[str, Any]) -> None:
         """Also remembers the layout."""
@@ -139,6 +140,7 @@ class _TrackFiles(SidecarFiles):
         assert header.layout is not None
         if header.layout not in self._layouts:
             self._layouts.append(header.layout)
+            self._sizes[header.layout] = header.layout.window_bytes
         self._layout[episode_index] = self._layouts.index(header.layout)
 
 
