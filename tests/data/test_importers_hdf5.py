@@ -7,6 +7,7 @@ import torch
 
 from amplify.cli import run
 from amplify.data.dataset import Dataset
+from amplify.data.importers import hdf5
 from amplify.data.importers.hdf5 import images, opened, stored
 from amplify.data.track_store import TrackStore
 from amplify.errors import DataError
@@ -239,3 +240,17 @@ def test_compressed_arrays_may_be_much_larger_than_their_bytes(tmp_path):
         file.create_dataset("zeros", data=np.zeros((200, 128, 128, 3), np.uint8), compression="gzip", chunks=(50, 128, 128, 3))
     with opened(tmp_path / "a.hdf5") as file:
         assert stored(file, "zeros", tmp_path / "a.hdf5").shape[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [("while True: pass", "does not end"), ("import os; os.kill(os.getpid(), 11)", "ends the process")],
+)
+def test_files_on_which_the_library_hangs_or_crashes_are_set_aside(tmp_path, capsys, monkeypatch, script, reason):
+    libero_task(tmp_path / "in/a_demo.hdf5", lengths=(3,))
+    libero_task(tmp_path / "in/b_demo.hdf5", lengths=(3,))
+    monkeypatch.setattr(hdf5, "PROBE_S", 8)
+    monkeypatch.setattr(hdf5, "_PROBE", f"import sys\nif 'b_demo' in sys.argv[1]:\n    {script}")
+    summary = imported(capsys, "libero", tmp_path / "in", tmp_path / "out")
+    assert summary["episodes"] == 1
+    assert reason in summary["set_aside"][str(tmp_path / "in/b_demo.hdf5")]

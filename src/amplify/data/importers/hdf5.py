@@ -1,6 +1,8 @@
 """HDF5 files opened and read with errors that a user can act on; links to other files are not followed."""
 
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +23,40 @@ ROOM_BYTES = 16 << 20
 
 # What damaged files raise on the way through h5py.
 _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError)
+
+
+PROBE_S = 30
+"""Longest time that the tables of a file may take to be gone through."""
+
+_PROBE = """
+import sys, h5py
+def look(name, item):
+    dict(item.attrs)
+    if isinstance(item, h5py.Dataset):
+        item.shape, item.dtype, item.id.get_storage_size()
+with h5py.File(sys.argv[1], "r") as file:
+    dict(file.attrs)
+    file.visititems(look)
+"""
+
+
+def probe(path: Path) -> None:
+    """Goes through a file's tables and attributes in its own process: the library may loop for ever on damaged ones.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DataError: Reading does not end, or ends the process that reads.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _PROBE, str(path)], capture_output=True, timeout=PROBE_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise DataError(f"{path} is damaged: reading it does not end", remedy="copy it again") from None
+    if done.returncode < 0:
+        raise DataError(f"{path} is damaged: reading it ends the process", remedy="copy it again")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from amplify.config import Config
 from amplify.data.health import reason_of
 from amplify.data.importers.demonstration import HDF5Recording, image_sizes
 from amplify.data.importers.engine import Plan
-from amplify.data.importers.hdf5 import array, member, numbers, opened, stored, text
+from amplify.data.importers.hdf5 import array, member, numbers, opened, probe, stored, text
 from amplify.data.importers.options import shaping_of
 from amplify.data.info import confined
 from amplify.data.layout import DatasetSpec
@@ -197,6 +197,7 @@ def plan_libero(source: Path, config: LiberoConfig, *, bddl: Path | None = None)
         try:
             if source.is_dir():
                 confined(source, path)
+            probe(path)
             demos = demonstrations(path)
             spec = spec or _spec(demos[0], config)
             recordings += [_recording(demo, spec, config, _language(demo, bddl)) for demo in demos]

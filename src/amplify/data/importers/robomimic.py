@@ -19,7 +19,7 @@ from amplify.config import Config
 from amplify.data.health import reason_of
 from amplify.data.importers.demonstration import HDF5Recording, hdf5_files, image_sizes
 from amplify.data.importers.engine import Plan
-from amplify.data.importers.hdf5 import array, image_shape, member, opened, stored, text
+from amplify.data.importers.hdf5 import array, image_shape, member, opened, probe, stored, text
 from amplify.data.importers.options import safe_name, shaping_of
 from amplify.data.info import confined
 from amplify.data.layout import DatasetSpec
@@ -75,6 +75,7 @@ def plan_robomimic(source: Path, config: RobomimicConfig) -> Plan:
         try:
             if source.is_dir():
                 confined(source, path)
+            probe(path)
             with opened(path) as file:
                 demos = _demonstrations(file, path, config.filter)
                 first = first or _layout(file, f"data/{demos[0]}", path, config)
