@@ -6,6 +6,7 @@ from typing import Any, Literal
 from tyro.conf import Positional
 
 from amplify.errors import DataError, UsageError
+from amplify.jobs import distributed
 
 Fit = Literal["crop", "pad", "stretch"]
 
@@ -24,6 +25,7 @@ def videos(
     robot_type: str = "unknown",
     limit: int | None = None,
     workers: int | None = None,
+    ray: str | None = None,
     strict: bool = False,
 ) -> dict[str, Any]:
     """Makes a dataset without actions of a folder of videos; the same command again goes on where it stopped.
@@ -44,6 +46,7 @@ def videos(
         robot_type: Who acts, as the dataset calls it.
         limit: Import the first so many only.
         workers: Processes; all cores by default.
+        ray: Address of a Ray cluster to run on ("local", "auto", "host:port", "ray://host:port").
         strict: Whether one video that cannot be used ends the command.
     """
     from amplify.data.importers.engine import run_import
@@ -60,7 +63,8 @@ def videos(
         robot_type=robot_type,
     )
     plan = plan_videos(source, config, workers=workers).limited(limit)
-    return run_import(plan, out, workers=workers, strict=strict)
+    with distributed(ray):
+        return run_import(plan, out, workers=workers, strict=strict)
 
 
 def libero(
@@ -78,6 +82,7 @@ def libero(
     bddl: Path | None = None,
     limit: int | None = None,
     workers: int | None = None,
+    ray: str | None = None,
     strict: bool = False,
 ) -> dict[str, Any]:
     """Makes a dataset of LIBERO's HDF5 demonstrations; the same command again goes on where it stopped.
@@ -99,6 +104,7 @@ def libero(
             what a file's name spells.
         limit: Import the first so many only.
         workers: Processes; all cores by default.
+        ray: Address of a Ray cluster to run on ("local", "auto", "host:port", "ray://host:port").
         strict: Whether one demonstration that cannot be used ends the command.
     """
     from amplify.data.importers.engine import run_import
@@ -115,7 +121,8 @@ def libero(
         fps=fps,
     )
     plan = plan_libero(source, config, bddl=bddl).limited(limit)
-    return run_import(plan, out, workers=workers, strict=strict)
+    with distributed(ray):
+        return run_import(plan, out, workers=workers, strict=strict)
 
 
 def robomimic(
@@ -134,6 +141,7 @@ def robomimic(
     actions: bool = True,
     limit: int | None = None,
     workers: int | None = None,
+    ray: str | None = None,
     strict: bool = False,
 ) -> dict[str, Any]:
     """Makes a dataset of demonstrations in robomimic's HDF5 layout (robosuite, MimicGen, RoboCasa).
@@ -156,6 +164,7 @@ def robomimic(
         actions: --no-actions takes videos only: no action and no proprioception.
         limit: Import the first so many only.
         workers: Processes; all cores by default.
+        ray: Address of a Ray cluster to run on ("local", "auto", "host:port", "ray://host:port").
         strict: Whether one demonstration that cannot be used ends the command.
     """
     from amplify.data.importers.engine import run_import
@@ -174,7 +183,8 @@ def robomimic(
         actions=actions,
     )
     plan = plan_robomimic(source, config).limited(limit)
-    return run_import(plan, out, workers=workers, strict=strict)
+    with distributed(ray):
+        return run_import(plan, out, workers=workers, strict=strict)
 
 
 def reference_tracks(
@@ -190,6 +200,7 @@ def reference_tracks(
     aligned: bool = True,
     limit: int | None = None,
     workers: int | None = None,
+    ray: str | None = None,
     strict: bool = False,
 ) -> dict[str, Any]:
     """Makes a dataset of LIBERO's demonstrations with the tracks that the reference implementation computed.
@@ -208,6 +219,7 @@ def reference_tracks(
         aligned: --no-aligned pairs rows as they are stored.
         limit: Import the first so many only.
         workers: Processes; all cores by default.
+        ray: Address of a Ray cluster to run on ("local", "auto", "host:port", "ray://host:port").
         strict: Whether one demonstration that cannot be used ends the command.
     """
     from amplify.data.importers.engine import run_import
@@ -216,8 +228,9 @@ def reference_tracks(
 
     demonstrations = plan_libero(source, LiberoConfig(cameras=cameras, actions=actions, aligned=aligned))
     plan = plan_reference_tracks(demonstrations, tracks, method).limited(limit)
-    summary = run_import(plan, out, workers=workers, strict=strict)
-    added = add_tracks(out, tracks, tracker=tracker, workers=workers)
+    with distributed(ray):
+        summary = run_import(plan, out, workers=workers, strict=strict)
+        added = add_tracks(out, tracks, tracker=tracker, workers=workers)
     if strict and added["tracks_set_aside"]:
         raise DataError(f"tracks of {out} could not all be written", got=added["tracks_set_aside"])
     return summary | added
@@ -239,6 +252,7 @@ def lerobot(
     rewrite: bool = False,
     limit: int | None = None,
     workers: int | None = None,
+    ray: str | None = None,
     strict: bool = False,
 ) -> dict[str, Any]:
     """Makes a dataset of a LeRobot dataset of version 2.0, 2.1 or 3.0, or of a part of it.
@@ -260,6 +274,7 @@ def lerobot(
         rewrite: Write a dataset even where the source could be used as it is; random frames are then found faster.
         limit: Import the first so many only.
         workers: Processes; all cores by default.
+        ray: Address of a Ray cluster to run on ("local", "auto", "host:port", "ray://host:port").
         strict: Whether one episode that cannot be used ends the command.
     """
     from amplify.data.importers.engine import run_import
@@ -283,7 +298,8 @@ def lerobot(
     if out is None:
         raise UsageError("--out is needed: this writes a dataset", allowed="a new folder")
     plan = plan_lerobot(dataset, info, config).limited(limit)
-    return run_import(plan, out, workers=workers, strict=strict)
+    with distributed(ray):
+        return run_import(plan, out, workers=workers, strict=strict)
 
 
 def _in_place(dataset: Any, *, strict: bool) -> dict[str, Any]:
