@@ -98,10 +98,12 @@ class RayPool:
 
     def stop(self) -> None:
         """Ends all actors, and the cluster if it is this command's own."""
-        for worker in self._workers:
-            self._ray.kill(worker.actor)
+        # At the end of the command Ray may have stopped before.
+        if self._ray.is_initialized():
+            for worker in self._workers:
+                self._ray.kill(worker.actor)
+            self._ray.shutdown()
         self._workers.clear()
-        self._ray.shutdown()
 
     def _there(self, kind: str) -> float:
         return float(self._ray.cluster_resources().get(kind, 0))
