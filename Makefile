@@ -43,6 +43,18 @@ test-ray: $(STAMP)
 torture: $(STAMP)
 	$(BIN)/python -m pytest -m torture -s tests/torture
 
+# The real lerobot, apart from ours: what it shares with .venv is torch, NumPy, pyarrow and PyAV, found through a .pth file;
+# of its own it has only what tests/interop/requirements.txt names.
+LEROBOT := .venv-lerobot
+$(LEROBOT)/.installed: tests/interop/requirements.txt $(STAMP)
+	test -x $(LEROBOT)/bin/python || $(PYTHON) -m venv $(LEROBOT)
+	$(BIN)/python -c 'import pathlib, sysconfig; p = next(pathlib.Path("$(LEROBOT)").glob("lib/python*/site-packages")); (p / "zz-shared.pth").write_text(sysconfig.get_path("purelib") + "\n")'
+	$(LEROBOT)/bin/python -m pip --disable-pip-version-check install -q --no-deps -r tests/interop/requirements.txt
+	@touch $@
+
+interop: $(LEROBOT)/.installed
+	$(BIN)/python -m pytest -m interop tests/interop
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

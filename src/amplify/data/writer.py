@@ -242,7 +242,11 @@ class DatasetWriter:
             self.root / "meta" / "stats.json", {name: _listed(total_stats(part)) for name, part in parts.items()}
         )
         # Without this pandas metadata, readers of the format take the row number for the task's name.
-        frame = {"index_columns": ["task"], "column_indexes": [], "columns": [], "pandas_version": "2.0.0"}
+        columns = [
+            {"name": name, "field_name": name, "pandas_type": kind, "numpy_type": stored, "metadata": None}
+            for name, kind, stored in (("task_index", "int64", "int64"), ("task", "unicode", "object"))
+        ]
+        frame = {"index_columns": ["task"], "column_indexes": [], "columns": columns, "pandas_version": "2.0.0"}
         _write_table(
             self.root / "meta" / "tasks.parquet",
             {"task_index": pa.array(range(len(tasks)), pa.int64()), "task": pa.array(tasks)},
