@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -231,16 +232,23 @@ class _Tables:
         return self.last[1]
 
 
+@lru_cache(maxsize=1 << 17)
+def _counted(path: Path, _state: tuple[int, int] | None) -> int | DataError:
+    """Frames of a video, or why it has none; a command opens its datasets several times, and files seldom change."""
+    try:
+        return count_frames(path)
+    except DataError as error:
+        return error
+
+
 def _examine_video(
     camera: str, path: Path, start: int, length: int, counts: dict[Path, int | DataError], *, alone: bool
 ) -> None:
     if elsewhere(path):
         return  # it is taken on trust until it is fetched to be read
     if path not in counts:
-        try:
-            counts[path] = count_frames(path)
-        except DataError as error:
-            counts[path] = error
+        found = path.stat() if path.is_file() else None
+        counts[path] = _counted(path, (found.st_size, found.st_mtime_ns) if found else None)
     count = counts[path]
     if isinstance(count, DataError):
         raise count
