@@ -20,12 +20,14 @@ def experiment(
     Args:
         study: "zero-shot" (tasks of which only videos were seen), "few-shot" (2, 5 and 10 demonstrations a task, with
             baselines and controls), "embodiment" (action-free videos of a floating hand), "tracks" (tokens, regression
-            and diffusion at equal processor time) or "ablation" (one option changed at a time).
+            and diffusion at equal processor time), "trackers" (what better tracks are worth), "encoders" (fine-tuned
+            eyes, unseen wordings), "ablation" (one option changed at a time) or "beyond" (tokens of a moving camera,
+            likelihood of a given motion).
         out: Folder of all experiments; finished cells in it are shared, and the same command resumes.
         budget: "smoke" (its figures mean nothing), "laptop" or "long".
         seed: Of recording, training and evaluation.
-        tracker: What is learned from: "flow" (pixels alone) or "ground-truth" (the simulator's geometry). By default
-            the latter for tracks and ablation, which compare models, and the former for the others.
+        tracker: What is learned from: "flow" (pixels alone) or "ground-truth" (the simulator's geometry); by default
+            the study's own choice.
         workers: Processes; all cores by default.
     """
     from amplify.errors import pick
