@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from amplify.errors import DataError
+from amplify.forward import ForwardConfig, ForwardDynamics
+from amplify.inverse import InverseDynamics
 from amplify.policy import AmplifyPolicy, BehaviourCloningPolicy
 from amplify.policy.atm import AtmPolicy
 from amplify.types import MotionTokens
@@ -211,3 +213,35 @@ def test_other_cameras_are_refused(parts, observe):
     AmplifyPolicy(**parts).plan(observation)
     with pytest.raises(DataError, match="other cameras"):
         AmplifyPolicy(**parts, cameras=("wrist",)).plan(observation)
+
+
+def test_an_optional_camera_may_be_missing_and_nothing_of_it_is_seen(models, vision, text, observe):
+    torch.manual_seed(1)
+    sizes = {"vision_width": 6, "patches": 4, "views": 2}
+    small = {"width": 16, "heads": 2, "layers": 1}
+    inverse_config = models["inverse"].config
+    forward = ForwardDynamics(ForwardConfig.quickstart(**small), levels=(5, 4), tokens=15, text_width=5, **sizes)
+    inverse = InverseDynamics(
+        inverse_config,
+        code_width=models["tokenizer"].embedding_width(inverse_config.motion),
+        tokens=15,
+        proprio_width=3,
+        action_width=2,
+        **sizes,
+    )
+    one = observe("open")
+    parts = {"forward": forward, "tokenizer": models["tokenizer"], "inverse": inverse, "vision": vision, "text": text}
+    names = (*one.cameras, "wrist")
+    policy = AmplifyPolicy(**parts, cameras=names, optional=("wrist",))
+    both = replace(one, images=torch.cat([one.images, one.images.flip(2)], dim=1), cameras=names)
+    features = policy.features(one)
+    assert features.present.tolist() == [[True, False]]
+    assert torch.equal(features.vision[:, 0], policy.features(both).vision[:, 0])
+    assert not features.vision[:, 1].any()
+    alone, together = policy.plan(one).actions.actions, policy.plan(both).actions.actions
+    assert alone.isfinite().all()
+    assert (alone - together).abs().max() > 1e-6
+    with pytest.raises(DataError, match="other cameras"):
+        AmplifyPolicy(**parts, cameras=names).plan(one)
+    with pytest.raises(DataError, match="other cameras"):
+        policy.plan(replace(one, cameras=("wrist",)))

@@ -195,6 +195,7 @@ def test_one_and_two_views_train_together_and_a_robot_with_one_of_them_acts(tmp_
     recipes.train_inverse(tmp_path / "i", parent=tmp_path / "f", data=alone, model=INVERSE, train=TRAINING)
     bundle = load_bundle(recipes.bundle_of(tmp_path / "i"))
     assert info_of(bundle).cameras == ("front", "wrist"), "the parent's views, of which the robot has one"
+    assert info_of(bundle).optional_cameras == ("front",), "so the robot acts without it"
     assert bundle.models["inverse"].dimensions["views"] == 2
     assert all(value.isfinite().all() for value in load_file(bundle.path / "weights.safetensors").values())
 

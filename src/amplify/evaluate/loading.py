@@ -33,6 +33,7 @@ def _amplify(bundle: Bundle, vision: VisionEncoder, text: TextEncoder, precision
         vision=vision,
         text=text,
         cameras=info_of(bundle).cameras,
+        optional=info_of(bundle).optional_cameras,
         inverse_vision=PatchEncoder(network=own) if isinstance(own, PatchNetwork) else None,
         precision=precision,
     )
@@ -40,8 +41,13 @@ def _amplify(bundle: Bundle, vision: VisionEncoder, text: TextEncoder, precision
 
 def _behaviour_cloning(bundle: Bundle, vision: VisionEncoder, text: TextEncoder, precision: str) -> Policy:
     model = bundle.module("behaviour_cloning", BehaviourCloning)
-    cameras = info_of(bundle).cameras
-    return BehaviourCloningPolicy(model=converted(model, precision), vision=vision, text=text, cameras=cameras)
+    return BehaviourCloningPolicy(
+        model=converted(model, precision),
+        vision=vision,
+        text=text,
+        cameras=info_of(bundle).cameras,
+        optional=info_of(bundle).optional_cameras,
+    )
 
 
 def _atm(bundle: Bundle, vision: VisionEncoder, text: TextEncoder, precision: str) -> Policy:
@@ -51,6 +57,7 @@ def _atm(bundle: Bundle, vision: VisionEncoder, text: TextEncoder, precision: st
         vision=vision,
         text=text,
         cameras=info_of(bundle).cameras,
+        optional=info_of(bundle).optional_cameras,
     )
 
 

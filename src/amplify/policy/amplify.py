@@ -17,7 +17,6 @@ from amplify.protocols import TextEncoder, VisionEncoder
 from amplify.tokens import MotionTokenizer
 from amplify.types import Features, MotionTokens, Observation, Plan
 
-
 SENTENCES = 4096
 """Instructions whose features are kept."""
 
@@ -29,10 +28,17 @@ class FeaturePolicy(ABC):
         vision: Frozen eyes.
         text: Frozen ears.
         cameras: Names of the views in training, in order, which observations must have; empty takes any.
+        optional: Those of them that observations may lack, because some source of training did.
     """
 
-    def __init__(self, vision: VisionEncoder, text: TextEncoder, cameras: tuple[str, ...] = ()):
-        self.vision, self.text, self.cameras = vision, text, cameras
+    def __init__(
+        self,
+        vision: VisionEncoder,
+        text: TextEncoder,
+        cameras: tuple[str, ...] = (),
+        optional: tuple[str, ...] = (),
+    ):
+        self.vision, self.text, self.cameras, self.optional = vision, text, cameras, optional
         self._sentences: dict[str, Tensor] = {}
         self._goal: tuple[Tensor, Tensor] | None = None
 
@@ -45,7 +51,24 @@ class FeaturePolicy(ABC):
             self._sentences.update(zip(new, self.text.encode(new)))
         text = torch.stack([self._sentences[s] for s in observation.instruction])
         goal = None if observation.goal is None else self._goal_features(observation.goal)
-        return Features(vision=self.vision.encode(observation.images), text=text, goal=goal)
+        vision = self.vision.encode(observation.images)
+        if not self.cameras or observation.cameras == self.cameras:
+            return Features(vision=vision, text=text, goal=goal)
+        present = torch.tensor([name in observation.cameras for name in self.cameras])
+        return Features(
+            vision=self.in_place(vision, observation),
+            text=text,
+            goal=None if goal is None else self.in_place(goal, observation),
+            present=present.expand(len(vision), -1),
+        )
+
+    def in_place(self, features: Float[Tensor, "b c p d"], observation: Observation) -> Float[Tensor, "b v p d"]:
+        """Features of the cameras that there are in the order of training, zero for those that are not."""
+        if not self.cameras:
+            return features
+        there = {name: features[:, number] for number, name in enumerate(observation.cameras)}
+        absent = torch.zeros_like(features[:, 0])
+        return torch.stack([there.get(name, absent) for name in self.cameras], dim=1)
 
     def _goal_features(self, images: UInt8[Tensor, "b v h w 3"]) -> Tensor:
         # A goal stays the same for a whole episode.
@@ -69,17 +92,22 @@ class FeaturePolicy(ABC):
         """
         if observation.proprio is None:
             raise DataError("this policy needs proprioception and the observation has none")
-        if self.cameras and observation.cameras != self.cameras:
+        if self.cameras and not self._fits(observation.cameras):
+            optional = f" ({', '.join(self.optional)} may be missing)" if self.optional else ""
             raise DataError(
                 "the observation is of other cameras than the policy was trained with",
                 got=", ".join(observation.cameras),
-                allowed=", ".join(self.cameras),
+                allowed=", ".join(self.cameras) + optional,
                 remedy="give the same views in the same order",
             )
         if not observation.proprio.isfinite().all():
             raise DataError("proprioception that is not finite numbers", got=observation.proprio.tolist())
         features, proprio = self.features(observation).to(self.device), observation.proprio.to(self.device)
         return self.plan_from_features(features, proprio, previous=previous, generator=generator)
+
+    def _fits(self, cameras: tuple[str, ...]) -> bool:
+        expected = tuple(name for name in self.cameras if name in cameras or name not in self.optional)
+        return cameras == expected and len(cameras) > 0
 
     @property
     @abstractmethod
@@ -115,6 +143,7 @@ class AmplifyPolicy(FeaturePolicy):
         vision: Frozen eyes.
         text: Frozen ears.
         cameras: See `FeaturePolicy`.
+        optional: See `FeaturePolicy`.
         inverse_vision: The eyes that inverse dynamics learned with; those of forward dynamics by default.
         precision: Of the weights of forward and inverse dynamics, one of `amplify.nn.precision.PRECISIONS`. On the
             same videos "bfloat16" keeps 99 % of the tokens and "int8" 97 %.
@@ -134,11 +163,12 @@ class AmplifyPolicy(FeaturePolicy):
         vision: VisionEncoder,
         text: TextEncoder,
         cameras: tuple[str, ...] = (),
+        optional: tuple[str, ...] = (),
         inverse_vision: VisionEncoder | None = None,
         precision: str = "float32",
         compile: bool = False,
     ):
-        super().__init__(vision, text, cameras)
+        super().__init__(vision, text, cameras, optional)
         self.inverse_vision = inverse_vision
         # Dropout must never reach a robot, whatever the models were last used for.
         self.forward = converted(forward.eval(), precision)
@@ -155,7 +185,8 @@ class AmplifyPolicy(FeaturePolicy):
         features = super().features(observation)
         if self.inverse_vision is None:
             return features
-        return replace(features, inverse_vision=self.inverse_vision.encode(observation.images))
+        seen = self.inverse_vision.encode(observation.images)
+        return replace(features, inverse_vision=self.in_place(seen, observation))
 
     def plan_from_features(
         self,
@@ -203,12 +234,19 @@ class BehaviourCloningPolicy(FeaturePolicy):
         vision: Frozen eyes.
         text: Frozen ears.
         cameras: See `FeaturePolicy`.
+        optional: See `FeaturePolicy`.
     """
 
     def __init__(
-        self, *, model: BehaviourCloning, vision: VisionEncoder, text: TextEncoder, cameras: tuple[str, ...] = ()
+        self,
+        *,
+        model: BehaviourCloning,
+        vision: VisionEncoder,
+        text: TextEncoder,
+        cameras: tuple[str, ...] = (),
+        optional: tuple[str, ...] = (),
     ):
-        super().__init__(vision, text, cameras)
+        super().__init__(vision, text, cameras, optional)
         self.model = model.eval()
 
     @property

@@ -19,6 +19,7 @@ class AtmPolicy(FeaturePolicy):
         vision: Frozen eyes.
         text: Frozen ears.
         cameras: See `FeaturePolicy`.
+        optional: See `FeaturePolicy`.
     """
 
     def __init__(
@@ -29,8 +30,9 @@ class AtmPolicy(FeaturePolicy):
         vision: VisionEncoder,
         text: TextEncoder,
         cameras: tuple[str, ...] = (),
+        optional: tuple[str, ...] = (),
     ):
-        super().__init__(vision, text, cameras)
+        super().__init__(vision, text, cameras, optional)
         self.predictor, self.model = predictor.eval(), model.eval()
 
     @property

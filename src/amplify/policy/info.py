@@ -29,6 +29,7 @@ class BundleInfo(Config):
         vision_encoder: The eyes that the models were trained with.
         text_encoder: The ears.
         cameras: Names of the views, in order.
+        optional_cameras: Those that some source of training lacked, which observations may therefore lack, too.
         frame_size_px: Width of the images.
         grid: Points along one side of the query grid.
         horizon: Frames of a window, the query frame included.
@@ -44,6 +45,7 @@ class BundleInfo(Config):
     vision_encoder: EncoderInfo | None = None
     text_encoder: EncoderInfo | None = None
     cameras: tuple[str, ...] = ()
+    optional_cameras: tuple[str, ...] = ()
     frame_size_px: int | None = None
     grid: int | None = None
     horizon: int | None = None

@@ -43,11 +43,13 @@ def reader_of(info: BundleInfo, mapping: Path | None) -> Reader:
         UsageError: The file is no mapping, or is for other cameras than the policy's.
     """
     how = ObservationMapping.of(info) if mapping is None else ObservationMapping.read(mapping)
-    if info.cameras and tuple(how.cameras) != info.cameras:
+    needed = tuple(name for name in info.cameras if name in how.cameras or name not in info.optional_cameras)
+    if info.cameras and tuple(how.cameras) != needed:
+        optional = f"; it can do without {', '.join(info.optional_cameras)}" if info.optional_cameras else ""
         raise UsageError(
             "the mapping is of other cameras than the policy's",
             got=", ".join(how.cameras),
-            allowed=f"{', '.join(info.cameras)}, in this order",
+            allowed=f"{', '.join(info.cameras)}, in this order{optional}",
         )
     return Reader(how, info)
 

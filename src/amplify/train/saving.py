@@ -62,6 +62,7 @@ def learned_from(data: TrainingData, parent: Bundle | None = None) -> BundleInfo
     spec = Dataset.open(first.path, columns=False).spec
     known: dict[str, Any] = {
         "cameras": data.view_names(),
+        "optional_cameras": data.optional_views(),
         "frame_size_px": spec.width,
         "fps": spec.fps,
         "robot_type": first.embodiment or spec.robot_type,

@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from amplify.data.dataset import Dataset
-from amplify.data.mixture.alignment import horizon_of, views_of
+from amplify.data.mixture.alignment import Views, horizon_of, views_of
 from amplify.data.mixture.choosing import chosen_episodes
 from amplify.data.mixture.source import Mixture, Source, of_role
 from amplify.data.mixture.splitting import split
@@ -74,7 +74,16 @@ class TrainingData(Mixture):
 
     def view_names(self) -> tuple[str, ...]:
         """Names of the views of a window, in order."""
-        return views_of(self.sources, [_opened(source) for source in self.sources], self.views).names
+        return self._views().names
+
+    def optional_views(self) -> tuple[str, ...]:
+        """Names of the views that some source lacks."""
+        views = self._views()
+        lacked = [None in of_view for of_view in zip(*views.cameras)]
+        return tuple(name for name, missing in zip(views.names, lacked) if missing)
+
+    def _views(self) -> Views:
+        return views_of(self.sources, [_opened(source) for source in self.sources], self.views)
 
     def every_view(self) -> tuple[str, ...]:
         """Names of all views that a source has, as it calls them in the mixture."""
