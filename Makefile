@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 TORCH_ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 
-.PHONY: install demo test test-slow test-ray torture check lint types rooms clean
+.PHONY: install demo test test-slow test-ray torture interop check lint types rooms clean
 
 install: $(STAMP)
 
@@ -44,15 +44,16 @@ torture: $(STAMP)
 	$(BIN)/python -m pytest -m torture -s tests/torture
 
 # The real lerobot, apart from ours: what it shares with .venv is torch, NumPy, pyarrow and PyAV, found through a .pth file;
-# of its own it has only what tests/interop/requirements.txt names.
+# of its own it has only what tests/interop/requirements.txt names. It decodes videos with the FFmpeg of the system.
 LEROBOT := .venv-lerobot
 $(LEROBOT)/.installed: tests/interop/requirements.txt $(STAMP)
 	test -x $(LEROBOT)/bin/python || $(PYTHON) -m venv $(LEROBOT)
 	$(BIN)/python -c 'import pathlib, sysconfig; p = next(pathlib.Path("$(LEROBOT)").glob("lib/python*/site-packages")); (p / "zz-shared.pth").write_text(sysconfig.get_path("purelib") + "\n")'
-	$(LEROBOT)/bin/python -m pip --disable-pip-version-check install -q --no-deps -r tests/interop/requirements.txt
+	$(LEROBOT)/bin/python -m pip --disable-pip-version-check install -q --no-deps -c constraints.txt -r tests/interop/requirements.txt
 	@touch $@
 
 interop: $(LEROBOT)/.installed
+	@command -v ffmpeg >/dev/null || { echo "The real lerobot needs FFmpeg: apt-get install ffmpeg"; exit 1; }
 	$(BIN)/python -m pytest -m interop tests/interop
 
 lint: $(STAMP)
