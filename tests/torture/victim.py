@@ -82,6 +82,7 @@ class Victim:
             there = self.episodes(cwd / self.out)
             assert safe <= there, f"{self.name}: lost {safe - there} at kill {hit}"
             safe = there
+            print(f"{self.name}: killed {'with its workers' if whole_group else 'alone'}, {len(there)} episodes safe")
             broken = [f"{path}: {reason}" for path in sorted((cwd / self.out).rglob("*")) if (reason := damage(path))]
             assert not broken, f"{self.name}: kill {hit} left {broken}"
         finish(self.arguments, cwd)

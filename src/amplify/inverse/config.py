@@ -119,7 +119,7 @@ class InverseConfig(Config):
     @classmethod
     def small(cls, **changes: Any) -> "InverseConfig":
         """The paper's model at half its width and layers; 7 million parameters."""
-        return cls(**{"width": 384, "layers": 2, "heads": 6, **FAST_DENOISING, **changes})
+        return cls(**{"width": 384, "layers": 2, "heads": 6, **changes})
 
     @classmethod
     def tiny(cls, **changes: Any) -> "InverseConfig":
