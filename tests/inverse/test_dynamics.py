@@ -166,6 +166,8 @@ def test_every_option_has_an_effect(change):
         ("flow", {"flow_sampler": "heun"}),
         ("flow", {"sampling_steps": 3}),
         ("flow", {"clip_samples": False}),
+        ("diffusion", {"mean_draws": 1}),
+        ("flow", {"mean_draws": 1}),
     ],
     ids=lambda x: x if isinstance(x, str) else next(iter(x)),
 )
@@ -178,6 +180,22 @@ def test_every_option_of_the_noisy_heads_has_an_effect(head, change):
         make_model(head=head, **{**before, **c}).eval().act(features, proprio, codes).actions for c in ({}, change)
     ]
     assert not torch.equal(*acted)
+
+
+@pytest.mark.parametrize("head", ["diffusion", "flow"])
+def test_the_likeliest_actions_are_the_mean_of_draws(head):
+    features, proprio, codes, _ = make_batch()
+    several, single = (make_model(head=head, mean_draws=draws).eval() for draws in (64, 1))
+    several.load_state_dict(single.state_dict())
+    mean = several.act(features, proprio, codes).actions
+    assert torch.equal(mean, several.act(features, proprio, codes).actions)
+    drawn = [
+        single.act(features, proprio, codes, generator=torch.Generator().manual_seed(i)).actions for i in range(64)
+    ]
+    expected, one = torch.stack(drawn).mean(dim=0), single.act(features, proprio, codes).actions
+    assert (mean - expected).square().mean() < 0.3 * (one - expected).square().mean()
+    generator = torch.Generator().manual_seed(3)
+    assert torch.equal(several.act(features, proprio, codes, generator=generator).actions, drawn[3])
 
 
 def test_an_option_of_the_gaussian_head_has_an_effect():

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from amplify.inverse.denoiser import Denoiser, Seen, repeated
 from amplify.inverse.discount import discounted_mean
-from amplify.inverse.noise import Foretold, draw, fixed_noise
+from amplify.inverse.noise import Foretold, draw, fixed_noise, starts
 from amplify.inverse.query_denoiser import QueryDenoiser
 
 
@@ -38,11 +38,13 @@ class DiffusionHead(nn.Module):
         sampling_steps: Levels that DDIM visits.
         foretells: "noise" or "actions".
         noise_draws: Noise levels at which each training chunk is seen in one step.
+        mean_draws: Draws whose mean stands for the likeliest actions.
         clip_samples: Whether the clean actions foreseen at each level are clamped into [−1, 1].
     """
 
     signal: Tensor
     noise: Tensor
+    start: Tensor
 
     def __init__(
         self,
@@ -54,15 +56,19 @@ class DiffusionHead(nn.Module):
         sampling_steps: int,
         foretells: Foretold = "noise",
         noise_draws: int = 1,
+        mean_draws: int = 1,
         clip_samples: bool = True,
     ):
         super().__init__()
         self.denoiser = denoiser
         self.discount, self.sampler, self.sampling_steps, self.clip = discount, sampler, sampling_steps, clip_samples
-        self.foretells, self.noise_draws = foretells, noise_draws
+        self.foretells, self.noise_draws, self.mean_draws = foretells, noise_draws, mean_draws
         signal = (1 - torch.tensor(betas, dtype=torch.float32, device="cpu")).cumprod(dim=0)
         self.register_buffer("signal", signal, persistent=False)
         self.register_buffer("noise", fixed_noise(len(signal), denoiser.action_shape), persistent=False)
+        # One start is the top level's noise; several have noise of their own.
+        start = self.noise[-1:] if mean_draws == 1 else fixed_noise(mean_draws, denoiser.action_shape)
+        self.register_buffer("start", start.clone(), persistent=False)
 
     def loss(
         self,
@@ -88,10 +94,12 @@ class DiffusionHead(nn.Module):
     def sample(
         self, context: Float[Tensor, "b c w"], *, generator: torch.Generator | None = None
     ) -> Float[Tensor, "b s a"]:
-        """A draw of the actions; without a generator the one that belongs to a fixed noise."""
-        seen = self.denoiser.see(context)
-        noisy = draw(self.noise[-1], context, generator)
-        return self._ddpm(noisy, seen, generator) if self.sampler == "ddpm" else self._ddim(noisy, seen)
+        """A draw of the actions; without a generator the mean of those that belong to fixed noise."""
+        draws = self.mean_draws if generator is None else 1
+        seen = repeated(self.denoiser.see(context), draws)
+        noisy = starts(self.start, context, generator)
+        drawn = self._ddpm(noisy, seen, generator) if self.sampler == "ddpm" else self._ddim(noisy, seen)
+        return drawn.unflatten(0, (-1, draws)).mean(dim=1)
 
     def add_noise(
         self, clean: Float[Tensor, "b s a"], noise: Float[Tensor, "b s a"], level: Int[Tensor, " b"]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from amplify.inverse.denoiser import Denoiser, repeated
 from amplify.inverse.discount import discounted_mean
-from amplify.inverse.noise import Foretold, draw, fixed_noise
+from amplify.inverse.noise import Foretold, fixed_noise, starts
 from amplify.inverse.query_denoiser import QueryDenoiser
 
 Velocity = Callable[[Tensor, float], Tensor]
@@ -50,6 +50,7 @@ class FlowHead(nn.Module):
         sampling_steps: Steps from noise to actions.
         foretells: "noise" (the velocity) or "actions".
         noise_draws: Noises and times with which each training chunk is seen in one step.
+        mean_draws: Draws whose mean stands for the likeliest actions.
         clip_samples: Whether drawn actions are clamped into [−1, 1].
     """
 
@@ -64,14 +65,15 @@ class FlowHead(nn.Module):
         sampling_steps: int,
         foretells: Foretold = "noise",
         noise_draws: int = 1,
+        mean_draws: int = 1,
         clip_samples: bool = True,
     ):
         super().__init__()
         self.denoiser = denoiser
         self.discount, self.sampling_steps, self.clip = discount, sampling_steps, clip_samples
-        self.foretells, self.noise_draws = foretells, noise_draws
+        self.foretells, self.noise_draws, self.mean_draws = foretells, noise_draws, mean_draws
         self.integrate = SAMPLERS[sampler]
-        self.register_buffer("noise", fixed_noise(1, denoiser.action_shape)[0], persistent=False)
+        self.register_buffer("noise", fixed_noise(mean_draws, denoiser.action_shape), persistent=False)
 
     def loss(
         self,
@@ -99,14 +101,16 @@ class FlowHead(nn.Module):
     def sample(
         self, context: Float[Tensor, "b c w"], *, generator: torch.Generator | None = None
     ) -> Float[Tensor, "b s a"]:
-        """A draw of the actions; without a generator the one that belongs to a fixed noise."""
-        seen = self.denoiser.see(context)
+        """A draw of the actions; without a generator the mean of those that belong to fixed noise."""
+        draws = self.mean_draws if generator is None else 1
+        seen = repeated(self.denoiser.see(context), draws)
 
         def velocity(x: Tensor, time: float) -> Tensor:
             foretold = self.denoiser(x, x.new_full((x.shape[0],), time), seen)
             return foretold if self.foretells == "noise" else (foretold - x) / (1 - time)
 
-        x = draw(self.noise, context, generator)
+        x = starts(self.noise, context, generator)
         for step in range(self.sampling_steps):
             x = self.integrate(velocity, x, step / self.sampling_steps, 1 / self.sampling_steps)
-        return x.clamp(-1, 1) if self.clip else x
+        x = x.clamp(-1, 1) if self.clip else x
+        return x.unflatten(0, (-1, draws)).mean(dim=1)

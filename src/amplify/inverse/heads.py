@@ -76,6 +76,7 @@ def _diffusion(config: InverseConfig, action_width: int, context_tokens: int) ->
         sampling_steps=config.drawing_steps,
         foretells=config.foretells,
         noise_draws=config.noise_draws,
+        mean_draws=config.mean_draws,
         clip_samples=config.clip_samples,
     )
 
@@ -88,6 +89,7 @@ def _flow(config: InverseConfig, action_width: int, context_tokens: int) -> Acti
         sampling_steps=config.drawing_steps,
         foretells=config.foretells,
         noise_draws=config.noise_draws,
+        mean_draws=config.mean_draws,
         clip_samples=config.clip_samples,
     )
 

@@ -29,3 +29,12 @@ def draw(
     if generator is None:
         return fixed.expand(batch, -1, -1)
     return torch.randn((batch, *fixed.shape), generator=generator, dtype=fixed.dtype, device=fixed.device)
+
+
+def starts(
+    fixed: Float[Tensor, "draws s a"], rows: Float[Tensor, "b ..."], generator: torch.Generator | None
+) -> Float[Tensor, "n s a"]:
+    """Noise that sampling starts from: one of its own for every row, or all fixed ones for each row in turn."""
+    if generator is None:
+        return fixed.repeat(rows.shape[0], 1, 1)
+    return draw(fixed[0], rows, generator)
