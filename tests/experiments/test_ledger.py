@@ -1,3 +1,4 @@
+import time
 from functools import partial
 
 import pytest
@@ -29,6 +30,24 @@ def test_a_stage_runs_once(tmp_path):
         assert result == {"value": 3}
     assert len(calls) == 1
     assert ledger.seconds["one"] >= 0
+
+
+def _burn(**values):
+    end = time.process_time() + 0.2
+    while time.process_time() < end:
+        pass
+    return values
+
+
+def test_processor_time_is_counted_where_it_was_spent(tmp_path):
+    ledger = Ledger(tmp_path, Settings())
+    with ledger.attempt():
+        ledger.run("idle", lambda: time.sleep(0.2) or {})
+        ledger.run_graph([Node("here", _burn)], workers=0)
+        ledger.run_graph([Node("there", _burn)], workers=1)
+    assert ledger.cpu_seconds["idle"] < 0.15 < ledger.cpu_seconds["here"]
+    assert ledger.cpu_seconds["there"] > 0.15
+    assert ledger.cpu_s > 0.35
 
 
 def test_a_failed_stage_runs_again(tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Any
 from amplify.config import Config
 from amplify.errors import UsageError
 from amplify.experiments.memory import MemoryWatch
+from amplify.experiments.stopwatch import Stopwatch
 from amplify.jobs import Node, run_graph
 
 FILE = "progress.json"
@@ -43,19 +43,21 @@ class Ledger:
                 )
         else:
             out.mkdir(parents=True, exist_ok=True)
-            self._state = {"config": asked, "stages": {}, "wall_s": 0.0, "peak_memory_gb": 0.0}
+            self._state = {"config": asked, "stages": {}, "wall_s": 0.0, "cpu_s": 0.0, "peak_memory_gb": 0.0}
             self._save()
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Counts wall-clock time and memory; interrupted attempts add up, so that resuming makes no run look faster."""
-        began, watch = time.perf_counter(), MemoryWatch()
+        """Counts time and memory; interrupted attempts add up, so that resuming makes no run look faster."""
+        stopwatch, memory = Stopwatch(), MemoryWatch()
         try:
-            with watch:
+            with memory:
                 yield
         finally:
-            self._state["wall_s"] += time.perf_counter() - began
-            self._state["peak_memory_gb"] = max(self._state["peak_memory_gb"], watch.peak_gb)
+            spent = stopwatch.seconds()
+            self._state["wall_s"] += spent["wall"]
+            self._state["cpu_s"] = self.cpu_s + spent["cpu"]
+            self._state["peak_memory_gb"] = max(self._state["peak_memory_gb"], memory.peak_gb)
             self._save()
 
     def run(self, stage: str, function: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
@@ -85,19 +87,29 @@ class Ledger:
         return {name: row["seconds"] for name, row in self._state["stages"].items()}
 
     @property
+    def cpu_seconds(self) -> dict[str, float]:
+        """Processor seconds of each stage's last attempt."""
+        return {name: row.get("cpu_s", 0.0) for name, row in self._state["stages"].items()}
+
+    @property
     def wall_s(self) -> float:
         """Wall-clock seconds of all attempts that have ended."""
         return self._state["wall_s"]
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor seconds of all attempts that have ended, worker processes included."""
+        return self._state.get("cpu_s", 0.0)
 
     @property
     def peak_memory_gb(self) -> float:
         """The largest memory that was in use at one time, worker processes included."""
         return self._state["peak_memory_gb"]
 
-    def _finish(self, stage: str, outcome: tuple[Mapping[str, Any], float]) -> None:
-        result, seconds = outcome
+    def _finish(self, stage: str, outcome: tuple[Mapping[str, Any], Mapping[str, float]]) -> None:
+        result, spent = outcome
         as_json = json.loads(json.dumps(dict(result), default=str))
-        self._state["stages"][stage] = {"seconds": seconds, "result": as_json}
+        self._state["stages"][stage] = {"seconds": spent["wall"], "cpu_s": spent["cpu"], "result": as_json}
         self._save()
 
     def _save(self) -> None:
@@ -106,9 +118,9 @@ class Ledger:
         os.replace(aside, self._path)
 
 
-def _timed(function: Callable[[], Mapping[str, Any]]) -> tuple[Mapping[str, Any], float]:
-    began = time.perf_counter()
-    return function(), time.perf_counter() - began
+def _timed(function: Callable[[], Mapping[str, Any]]) -> tuple[Mapping[str, Any], dict[str, float]]:
+    stopwatch = Stopwatch()
+    return function(), stopwatch.seconds()
 
 
 def _short(value: Any) -> str:

@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from amplify.experiments.engine.cell import Cell, closure
-from amplify.experiments.engine.store import Stopwatch, Store
+from amplify.experiments.engine.store import Store
+from amplify.experiments.stopwatch import Stopwatch
 from amplify.jobs import Node, run_graph
 
 

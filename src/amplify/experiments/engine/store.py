@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,14 +82,3 @@ class Store:
             ) from None
         except (ValueError, KeyError, TypeError):
             raise DataError(f"{path} is damaged", remedy=f"delete {path.parent} and run the experiment again") from None
-
-
-class Stopwatch:
-    """Wall-clock and processor seconds since it was made."""
-
-    def __init__(self) -> None:
-        self._wall, self._cpu = time.perf_counter(), time.process_time()
-
-    def seconds(self) -> dict[str, float]:
-        """``wall`` and ``cpu`` (of this process, all its threads)."""
-        return {"wall": time.perf_counter() - self._wall, "cpu": time.process_time() - self._cpu}

@@ -13,8 +13,9 @@ from amplify.evaluate.report import Section, Table, write_page
 from amplify.experiments.defaults import versions
 from amplify.experiments.engine.cell import Cell
 from amplify.experiments.engine.run import compute, seconds_of
-from amplify.experiments.engine.store import Stopwatch, Store
+from amplify.experiments.engine.store import Store
 from amplify.experiments.lab import LabConfig
+from amplify.experiments.stopwatch import Stopwatch
 from amplify.jobs import cores
 
 

@@ -33,6 +33,7 @@ def write_report(parts: Parts, ledger: Ledger) -> dict[str, Any]:
         "actions": ledger.result("action_error"),
         "codebook": ledger.result("tokenizer")["codebook"],
         "seconds": {**ledger.seconds, "total": ledger.wall_s},
+        "cpu_seconds": {**ledger.cpu_seconds, "total": ledger.cpu_s},
         "versions": versions(),
         "settings": config.model_dump(mode="json"),
     }
@@ -110,8 +111,11 @@ def _sections(parts: Parts, report: Mapping[str, Any], episodes: list[pictures.F
             heading="Time",
             tables=[
                 Table(
-                    header=["stage", "seconds"],
-                    rows=[[name.replace("_", " "), f"{value:.0f}"] for name, value in report["seconds"].items()],
+                    header=["stage", "seconds", "processor seconds"],
+                    rows=[
+                        [name.replace("_", " "), f"{value:.0f}", f"{report['cpu_seconds'][name]:.0f}"]
+                        for name, value in report["seconds"].items()
+                    ],
                     caption="Encoding and training stages run side by side; total is the wall clock of all attempts.",
                 )
             ],

@@ -49,7 +49,8 @@ def write_report(config: QuickstartConfig, folders: Folders, ledger: Ledger) -> 
         "tracks": {kind: tracks["truth"][kind] for kind in ("moving", "all")},
         "agreement_with_tracker": {kind: tracks["own_tracker"][kind] for kind in ("moving", "all")},
         "codebook": ledger.result("tokenizer")["codebook"],
-        "seconds": _seconds(ledger),
+        "seconds": _by_kind(ledger.seconds, ledger.wall_s),
+        "cpu_seconds": _by_kind(ledger.cpu_seconds, ledger.cpu_s),
         "recording": ledger.result("record"),
         "tracking": ledger.result("track"),
         "resources": {"peak_memory_gb": ledger.peak_memory_gb, "disk_gb": disk / 1e9, "cores": cores()},
@@ -72,13 +73,13 @@ def write_report(config: QuickstartConfig, folders: Folders, ledger: Ledger) -> 
     }
 
 
-def _seconds(ledger: Ledger) -> dict[str, float]:
-    """Seconds by stage; models of one kind are added up, and total is the wall clock."""
+def _by_kind(stages: Mapping[str, float], total: float) -> dict[str, float]:
+    """Seconds by stage; models of one kind are added up."""
     seconds: dict[str, float] = {}
-    for name, value in ledger.seconds.items():
+    for name, value in stages.items():
         kind = "baseline" if name.startswith("behaviour-cloning") else name.split("-")[0]
         seconds[kind] = seconds.get(kind, 0.0) + value
-    return {**seconds, "total": ledger.wall_s}
+    return {**seconds, "total": total}
 
 
 def _success(episodes: list[RolloutResult]) -> dict[str, Any]:
@@ -220,12 +221,13 @@ def _codebook(report: Mapping[str, Any]) -> str:
 
 
 def _time_table(report: Mapping[str, Any]) -> Table:
-    rows = [[name.replace("_", " "), f"{value:.0f}"] for name, value in report["seconds"].items()]
+    cpu = report["cpu_seconds"]
+    rows = [[name.replace("_", " "), f"{value:.0f}", f"{cpu[name]:.0f}"] for name, value in report["seconds"].items()]
     caption = (
         "Encoding and training stages run side by side, one core each, so that rows add up to more than the total, "
         "which is the wall clock of all attempts."
     )
-    return Table(header=["stage", "seconds"], rows=rows, caption=caption)
+    return Table(header=["stage", "seconds", "processor seconds"], rows=rows, caption=caption)
 
 
 def _rate_table(config: QuickstartConfig, report: Mapping[str, Any]) -> Table:
