@@ -56,12 +56,16 @@ class SceneStates:
     """The world pose of every body in every frame: what exact tracks are computed from. Simulation only.
 
     Args:
-        simulator: Who can interpret it ("metaworld").
+        simulator: Who can interpret it ("metaworld", "libero").
         scene: The simulator's name of the scene (for Meta-World its task, "drawer-open", or "drawer-open@hand"
             where another body than the robot's is seen).
         body_position: In metres.
         body_quaternion: (w, x, y, z).
         cameras: One pose sequence a camera name.
+        simulator_state: All that the simulator needs to show each frame anew, float64 (for LIBERO its flattened state);
+            None where it was not kept.
+        placement: Position and orientation of every body in its parent, float64, where the simulator places fixtures
+            anew at each reset; None where it does not.
     """
 
     simulator: str
@@ -69,6 +73,8 @@ class SceneStates:
     body_position: Float[Tensor, "t bodies 3"]
     body_quaternion: Float[Tensor, "t bodies 4"]
     cameras: dict[str, CameraPose]
+    simulator_state: Float[Tensor, "t s"] | None = None
+    placement: Float[Tensor, "bodies 7"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

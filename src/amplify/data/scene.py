@@ -11,10 +11,16 @@ from amplify.data.files import written_aside
 from amplify.errors import SidecarError
 from amplify.types import CameraPose, SceneStates
 
+OPTIONAL = ("simulator_state", "placement")
+"""Fields that not every recording has."""
+
 
 def write_scene(path: Path, scene: SceneStates) -> None:
     """Writes the states of one episode atomically."""
     tensors = {"body_position": scene.body_position, "body_quaternion": scene.body_quaternion}
+    for name in OPTIONAL:
+        if (tensor := getattr(scene, name)) is not None:
+            tensors[name] = tensor
     for name, camera in scene.cameras.items():
         for field in ("position", "rotation", "fovy_deg"):
             tensors[f"cameras/{name}/{field}"] = getattr(camera, field)
@@ -56,4 +62,5 @@ def read_scene(path: Path) -> SceneStates:
         body_position=tensors["body_position"],
         body_quaternion=tensors["body_quaternion"],
         cameras=cameras,
+        **{name: tensors.get(name) for name in OPTIONAL},
     )
