@@ -1,0 +1,1 @@
+"""The LIBERO benchmark: tasks, physics, images, and what is built on them."""
