@@ -1,0 +1,161 @@
+"""Top-down grasps of an object, scored by how its collision geometry lies between the fingers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from amplify.sim.libero.oracle.arm import pointing_down
+from amplify.sim.libero.oracle.geometry import Boxes
+
+# The Panda's hand in its own frame: closing axis, across, pointing direction; metres from the point between the tips.
+OPENING_M = 0.078
+FINGER_THICKNESS_M, FINGER_HALF_WIDTH_M = 0.026, 0.0105
+TIP_M, PALM_M = 0.0095, -0.031
+PAD_M, PAD_HALF_WIDTH_M = (-0.010, 0.005), 0.008
+PALM_HALF_M = (0.102, 0.032)
+PALM_TOP_M = -0.123
+WIDEST_M = 0.074
+NARROWEST_M = 0.001
+
+YAWS = 16
+MARGIN_M = 0.002
+POINT_SPACING_M = 0.004
+DEEPEST_M = 0.028
+"""How far the highest part of an object may reach between the fingers above the pads' middle."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grasp:
+    """Where the hand closes, and how promising that is."""
+
+    position: Float[np.ndarray, "3"]
+    yaw_rad: float
+    width_m: float
+    score: float
+
+    @property
+    def rotation(self) -> Float[np.ndarray, "3 3"]:
+        """The hand's rotation in the world."""
+        return pointing_down(self.yaw_rad)
+
+
+def top_down_grasps(
+    target: Boxes,
+    surroundings: Boxes,
+    *,
+    generator: np.random.Generator,
+    tilt: Float[np.ndarray, "3 3"] | None = None,
+    centers: int = 60,
+) -> list[Grasp]:
+    """Grasps that fit, best first.
+
+    Args:
+        target: The object's geometry.
+        surroundings: Everything else near it, without the robot.
+        generator: Draws the places that are looked at.
+        centers: Places that are looked at, for every yaw and height.
+    """
+    points = target.surface(POINT_SPACING_M)
+    top, middle = points[:, 2].max(), (points.min(0) + points.max(0)) / 2.0
+    picked = points[generator.choice(len(points), size=min(centers, len(points)), replace=False)]
+    found: list[Grasp] = []
+    for yaw in np.linspace(-np.pi / 2, np.pi / 2, YAWS, endpoint=False):
+        rotation = pointing_down(yaw)
+        local = points @ rotation
+        for center in np.concatenate([picked, middle[None]]) @ rotation:
+            for grasp in _closing(local, center, rotation, yaw, top):
+                found.append(grasp)
+    middle_xy = middle[:2]
+    scored = sorted((_rated(grasp, middle_xy, top) for grasp in found), key=lambda grasp: -grasp.score)
+    chosen: list[Grasp] = []
+    looked = 0
+    for grasp in scored:
+        if len(chosen) >= 12 or looked >= 250:
+            break
+        if any(_alike(grasp, other) for other in chosen):
+            continue
+        looked += 1
+        if not _collides(grasp, target, surroundings):
+            chosen.append(grasp)
+    return chosen
+
+
+def _closing(local: np.ndarray, center: np.ndarray, rotation: np.ndarray, yaw: float, top: float) -> list[Grasp]:
+    """Grasps at a place, at several heights, centred between the surfaces that the pads will meet."""
+    across = np.abs(local[:, 1] - center[1]) < PAD_HALF_WIDTH_M
+    column = local[across & (np.abs(local[:, 0] - center[0]) < OPENING_M)]
+    if len(column) < 4:
+        return []
+    found = []
+    # Pointing down, the third axis grows downwards.
+    upper = column[:, 2].min()
+    for depth in (0.004, 0.010, 0.018, DEEPEST_M):
+        height = upper + depth
+        slab = column[(column[:, 2] > height + PAD_M[0]) & (column[:, 2] < height + PAD_M[1])]
+        slab = slab[np.abs(slab[:, 0] - center[0]) < OPENING_M / 2]
+        if len(slab) < 3:
+            continue
+        low, high = slab[:, 0].min(), slab[:, 0].max()
+        if not NARROWEST_M < high - low < WIDEST_M:
+            continue
+        bins = np.clip(((slab[:, 1] - center[1]) / PAD_HALF_WIDTH_M * 1.5 + 1.5).astype(int), 0, 2)
+        sides = [(slab[bins == b, 0].min(), slab[bins == b, 0].max()) for b in range(3) if (bins == b).any()]
+        uneven = np.ptp(np.array(sides), axis=0).sum() if len(sides) > 1 else 0.01
+        thick = np.ptp(slab[:, 2])
+        position = np.array([(low + high) / 2.0, center[1], height])
+        found.append(
+            Grasp(
+                position=rotation @ position,
+                yaw_rad=float(yaw),
+                width_m=float(high - low),
+                score=-float(uneven) / 0.01 + min(float(thick), 0.012) / 0.012 + 0.3 * (len(sides) == 3),
+            )
+        )
+    return found
+
+
+def _rated(grasp: Grasp, middle: np.ndarray, top: float) -> Grasp:
+    # A long lever turns the object in the fingers; a turned wrist comes near its limits.
+    lever = float(np.linalg.norm(grasp.position[:2] - middle))
+    score = (
+        grasp.score
+        - 8.0 * lever
+        - 0.25 * abs(grasp.yaw_rad)
+        - 6.0 * max(0.0, grasp.width_m - 0.055)
+        - 8.0 * max(0.0, top - grasp.position[2] - DEEPEST_M)
+    )
+    return Grasp(position=grasp.position, yaw_rad=grasp.yaw_rad, width_m=grasp.width_m, score=score)
+
+
+def _alike(one: Grasp, other: Grasp) -> bool:
+    turn = abs((one.yaw_rad - other.yaw_rad + np.pi / 2) % np.pi - np.pi / 2)
+    return bool(np.linalg.norm(one.position - other.position) < 0.012 and turn < 0.25)
+
+
+def _hand_points() -> np.ndarray:
+    """Points in the open fingers and the palm, in the hand's frame."""
+    parts = []
+    for sign in (-1.0, 1.0):
+        inner = OPENING_M / 2
+        axes = (
+            sign * np.linspace(inner, inner + FINGER_THICKNESS_M, 5),
+            np.linspace(-FINGER_HALF_WIDTH_M, FINGER_HALF_WIDTH_M, 4),
+            np.linspace(PALM_M, TIP_M, 8),
+        )
+        parts.append(np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3))
+    axes = (
+        np.linspace(-PALM_HALF_M[0], PALM_HALF_M[0], 16),
+        np.linspace(-PALM_HALF_M[1], PALM_HALF_M[1], 6),
+        np.linspace(PALM_TOP_M, PALM_M, 8),
+    )
+    parts.append(np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3))
+    return np.concatenate(parts)
+
+
+_HAND = _hand_points()
+
+
+def _collides(grasp: Grasp, target: Boxes, surroundings: Boxes) -> bool:
+    points = _HAND @ grasp.rotation.T + grasp.position
+    return bool(target.contain(points, MARGIN_M).any() or surroundings.contain(points, MARGIN_M).any())

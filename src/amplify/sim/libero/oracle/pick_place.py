@@ -1,0 +1,183 @@
+"""Takes an object from above and puts it down somewhere."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from amplify.sim.libero.oracle.arm import Arm
+from amplify.sim.libero.oracle.config import OracleConfig
+from amplify.sim.libero.oracle.geometry import rotation_about
+from amplify.sim.libero.oracle.grasps import OPENING_M, Grasp, top_down_grasps
+from amplify.sim.libero.oracle.scene import Scene
+from amplify.sim.libero.oracle.trace import Failed
+
+NEAR_M = 0.25
+LIFT_M = 0.05
+LIFTED = 0.5
+"""Part of the hand's rise that an object in the fingers makes, at least."""
+
+CLEARANCE_M = 0.03
+CORRIDOR_M = 0.12
+SLOW_M_S, LOWERING_M_S = 0.10, 0.09
+HIGHEST_M = 0.55
+"""Above the robot's base; the arm reaches no further with its hand down."""
+
+GONE_M = 0.06
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where an object is put.
+
+    Args:
+        position: Of the object's own origin, as goals see it, when it is let go; metres.
+        contact: Whether the object is lowered until something carries it; otherwise it is dropped there.
+        turn_rad: By how much the object is turned about the vertical meanwhile.
+        over_m: How far above `position` the object arrives.
+        besides: Things that the object may touch on its way down.
+    """
+
+    position: Float[np.ndarray, "3"]
+    contact: bool = True
+    turn_rad: float = 0.0
+    over_m: float = 0.06
+
+
+def grasp_candidates(scene: Scene, name: str, config: OracleConfig, generator: np.random.Generator) -> list[Grasp]:
+    """Grasps of an object from above, best first, varied a little.
+
+    Raises:
+        Failed: None fits.
+    """
+    target = scene.boxes(name)
+    middle = (target.corners.min((0, 1)) + target.corners.max((0, 1))) / 2.0
+    grasps = top_down_grasps(target, scene.surroundings([name]).near(middle, NEAR_M), generator=generator)
+    if not grasps:
+        raise Failed(f"no grasp of {name} fits")
+    order = sorted(grasps, key=lambda grasp: -(grasp.score + generator.gumbel(0.0, 0.08)))
+    return [_varied(grasp, config, generator) for grasp in order]
+
+
+def _varied(grasp: Grasp, config: OracleConfig, generator: np.random.Generator) -> Grasp:
+    free = max(0.0, (OPENING_M - grasp.width_m) / 2.0 - 0.006)
+    along = np.clip(generator.normal(0.0, config.grasp_jitter_m), -free, free)
+    across, up = np.clip(generator.normal(0.0, config.grasp_jitter_m, size=2), -0.004, 0.004)
+    turn = np.deg2rad(config.grasp_jitter_deg) * np.clip(generator.normal(), -1.5, 1.5) * min(1.0, free / 0.012)
+    moved = grasp.position + grasp.rotation @ np.array([along, across, min(up, 0.002)])
+    return Grasp(position=moved, yaw_rad=grasp.yaw_rad + turn, width_m=grasp.width_m, score=grasp.score)
+
+
+def take(scene: Scene, arm: Arm, name: str, grasp: Grasp) -> None:
+    """Grasps an object and lifts it.
+
+    Raises:
+        Failed: It did not come along.
+    """
+    above = grasp.position + np.array([0.0, 0.0, arm.style.approach_m])
+    rise_to(scene, arm, above)
+    detour(arm, above)
+    arm.go(above, grasp.rotation, tolerance=0.012, free=True)
+    if not arm.go(grasp.position, grasp.rotation, speed=max(SLOW_M_S, 0.6 * arm.style.speed_m_s), tolerance=0.005):
+        # Something is in the way; the fingers close where they are unless they hang far too high.
+        if arm.position[2] - grasp.position[2] > 0.02:
+            raise Failed(f"the hand did not reach {name}")
+    arm.close()
+    before = scene.position(name)
+    start = arm.position
+    arm.go(start + np.array([0.0, 0.0, LIFT_M]), speed=SLOW_M_S)
+    rise = arm.position[2] - start[2]
+    if scene.position(name)[2] - before[2] < LIFTED * rise or rise < 0.4 * LIFT_M:
+        raise Failed(f"{name} slipped out of the fingers")
+
+
+def put(scene: Scene, arm: Arm, name: str, place: Place) -> None:
+    """Carries the object in the fingers to a place, lets it go and draws back.
+
+    Raises:
+        Failed: It was lost on the way, or the place was not reached.
+    """
+    turn = rotation_about(np.array([0.0, 0.0, 1.0]), place.turn_rad)
+    rotation = turn @ arm.rotation
+
+    def hand_for(object_position: np.ndarray) -> np.ndarray:
+        return object_position + turn @ (arm.position - scene.position(name))
+
+    over = hand_for(place.position + np.array([0.0, 0.0, place.over_m]))
+    carry(scene, arm, name, over, rotation)
+    if np.linalg.norm(scene.position(name) - arm.position) > GONE_M + 0.12:
+        raise Failed(f"{name} was lost on the way")
+    # The object may have swung in the fingers; where the hand must go is seen again.
+    turn = np.eye(3)
+    goal = hand_for(place.position)
+    arm.go(np.array([*goal[:2], arm.position[2]]), rotation, speed=SLOW_M_S, tolerance=0.006)
+    goal = hand_for(place.position)
+    if place.contact:
+        below = goal - np.array([0.0, 0.0, 0.04])
+        arm.go(below, rotation, speed=LOWERING_M_S, patience=4, until=lambda: scene.touches(name))
+        arm.hold(2)
+    else:
+        arm.go(goal, rotation, speed=LOWERING_M_S, patience=6)
+    release(arm)
+
+
+def release(arm: Arm) -> None:
+    """Opens the fingers and draws back along them."""
+    arm.open()
+    back = arm.position - (arm.style.approach_m + 0.02) * arm.rotation[:, 2]
+    arm.go(back, speed=max(0.12, 0.7 * arm.style.speed_m_s), tolerance=0.02)
+
+
+def carry(scene: Scene, arm: Arm, name: str, over: Float[np.ndarray, "3"], rotation: Float[np.ndarray, "3 3"]) -> None:
+    """Moves the object in the fingers to above a place: up, across at a height that clears everything, down."""
+    start = arm.position
+    hanging = start[2] - scene.boxes(name).corners[..., 2].min()
+    obstacles = scene.surroundings([name])
+    height = max(highest(obstacles, start, over) + hanging + CLEARANCE_M, over[2])
+    height = min(height, scene.simulation.robot.base_pos[2] + HIGHEST_M)
+    if height > start[2]:
+        arm.go(np.array([*start[:2], height]), speed=0.8 * arm.style.speed_m_s, tolerance=0.015)
+    detour(arm, np.array([*over[:2], height]))
+    arm.go(np.array([*over[:2], max(height, over[2])]), rotation, tolerance=0.012, free=True, patience=16)
+    arm.go(over, rotation, speed=0.7 * arm.style.speed_m_s, tolerance=0.012)
+
+
+def rise_to(scene: Scene, arm: Arm, goal: Float[np.ndarray, "3"]) -> None:
+    """Lifts the empty hand so that it clears what stands between it and a goal."""
+    start = arm.position
+    height = highest(scene.surroundings(), start, goal) + CLEARANCE_M
+    height = min(max(height, goal[2]), scene.simulation.robot.base_pos[2] + HIGHEST_M)
+    if height > start[2] + 0.01:
+        arm.go(np.array([*start[:2], height]), tolerance=0.02, free=True)
+    if start[2] > goal[2] and height > goal[2]:
+        arm.go(np.array([*goal[:2], max(height, goal[2])]), tolerance=0.03, free=True)
+
+
+def detour(arm: Arm, goal: Float[np.ndarray, "3"]) -> None:
+    """Passes a random point beside the straight way, if the way is long."""
+    way = goal - arm.position
+    if np.linalg.norm(way[:2]) < 0.12 or arm.style.detour_m < 0.005:
+        return
+    aside = np.array([-way[1], way[0], 0.0]) / np.linalg.norm(way[:2])
+    fraction = arm.generator.uniform(0.3, 0.7)
+    strayed = arm.generator.uniform(-1.0, 1.0) * arm.style.detour_m
+    lifted = np.array([0.0, 0.0, arm.generator.uniform(0.0, 0.5) * arm.style.detour_m])
+    via = arm.position + fraction * way + strayed * aside + lifted
+    via[2] = max(via[2], arm.position[2], goal[2])
+    arm.go(via, tolerance=0.03, free=True)
+
+
+def highest(obstacles, start: Float[np.ndarray, "3"], goal: Float[np.ndarray, "3"]) -> float:
+    """The highest point of anything that stands within a corridor between two points, in metres."""
+    corners = obstacles.corners
+    way = goal[:2] - start[:2]
+    length = max(float(np.linalg.norm(way)), 1e-6)
+    along = way / length
+    aside = np.array([-along[1], along[0]])
+    relative = corners[..., :2] - start[:2]
+    u, v = relative @ along, relative @ aside
+    inside = (u.max(1) > -0.05) & (u.min(1) < length + 0.08) & (v.max(1) > -CORRIDOR_M) & (v.min(1) < CORRIDOR_M)
+    tops = corners[..., 2].max(1)[inside]
+    # Walls of the room and the robot's own height are no obstacles on the table.
+    tops = tops[tops < start[2] + 0.5]
+    return float(tops.max(initial=-1.0))
