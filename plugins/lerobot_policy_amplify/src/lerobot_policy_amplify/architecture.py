@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pydantic
+from torch import nn
+
 from amplify.encoders import TEXT_ENCODERS, VISION_ENCODERS
 from amplify.encoders.text import SentenceEncoder, TextNetwork
 from amplify.encoders.vision import PatchEncoder, PatchNetwork
@@ -20,7 +22,6 @@ from amplify.policy.bundle import MODELS
 from amplify.policy.info import BundleInfo, info_of
 from amplify.protocols import TextEncoder, VisionEncoder
 from amplify.train.recipes import bundle_of
-from torch import nn
 
 MOTION = ("tokenizer", "forward")
 EYES_AND_EARS = ("vision_encoder", "text_encoder")

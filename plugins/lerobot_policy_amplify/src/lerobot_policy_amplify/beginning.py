@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from amplify.data.dataset import Dataset
-from amplify.errors import DataError
-from amplify.inverse import InverseConfig, InverseDynamics
 from lerobot.utils.constants import ACTION, OBS_STATE
 from torch import Tensor
 
+from amplify.data.dataset import Dataset
+from amplify.errors import DataError
+from amplify.inverse import InverseConfig, InverseDynamics
 from lerobot_policy_amplify.architecture import Parts
 
 logger = logging.getLogger(__name__)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from amplify.errors import AmplifyError, BundleError
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.configs.types import FeatureType, PolicyFeature
 from lerobot.utils.constants import ACTION, OBS_IMAGES, OBS_STATE
 
+from amplify.errors import AmplifyError, BundleError
 from lerobot_policy_amplify.architecture import bundle_folder, of_bundle
 from lerobot_policy_amplify.configuration_amplify import AmplifyConfig
 from lerobot_policy_amplify.modeling_amplify import AmplifyPolicy

@@ -3,15 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from amplify.errors import UsageError, pick
-from amplify.inverse import InverseConfig
-from amplify.policy import ControllerConfig
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.configs.types import NormalizationMode
 from lerobot.optim.optimizers import AdamWConfig
 from lerobot.optim.schedulers import CosineDecayWithWarmupSchedulerConfig
 from lerobot.utils.constants import ACTION
 
+from amplify.errors import UsageError, pick
+from amplify.inverse import InverseConfig
+from amplify.policy import ControllerConfig
 from lerobot_policy_amplify.architecture import bundle_folder, described_in
 
 SIZES = {name: getattr(InverseConfig, name) for name in ("quickstart", "tiny", "small", "paper")}
@@ -28,8 +28,8 @@ class AmplifyConfig(PreTrainedConfig):
     """What to learn, from which motion, and how to act.
 
     Args:
-        motion_bundle: A bundle with tokenizer and forward dynamics, or the run that wrote it, or ``hub:owner/name``: its
-            models are frozen, and new inverse dynamics is learned on the motion that they foresee.
+        motion_bundle: A bundle with tokenizer and forward dynamics, or the run that wrote it, or ``hub:owner/name``:
+            its models are frozen, and new inverse dynamics is learned on the motion that they foresee.
         bundle: A bundle with inverse dynamics as well, which acts as it is, or is trained further.
         views: Where each view of the bundle is found, as view → key of the observation; by default
             ``observation.images.VIEW``, and for a single view ``observation.image`` as well.

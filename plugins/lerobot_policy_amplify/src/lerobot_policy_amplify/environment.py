@@ -1,4 +1,4 @@
-"""Our benchmarks as an environment of LeRobot: ``--env.type=amplify --env.benchmark=metaworld --env.task=drawer-open``."""
+"""Our benchmarks as environments of LeRobot: ``--env.type=amplify --env.benchmark=metaworld --env.task=door-open``."""
 
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -7,14 +7,15 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
+from lerobot.configs.types import FeatureType, PolicyFeature
+from lerobot.envs.configs import EnvConfig
+from lerobot.utils.constants import ACTION, OBS_IMAGES, OBS_STATE
+
 from amplify.errors import DataError, pick
 from amplify.protocols import Benchmark, Env
 from amplify.sim.benchmarks import BENCHMARKS
 from amplify.sim.gl import ensure_gl
 from amplify.types import Observation
-from lerobot.configs.types import FeatureType, PolicyFeature
-from lerobot.envs.configs import EnvConfig
-from lerobot.utils.constants import ACTION, OBS_IMAGES, OBS_STATE
 
 GYM_ID = "amplify/Benchmark-v0"
 
@@ -112,7 +113,7 @@ class BenchmarkEnv(gymnasium.Env):
         assert seen.proprio is not None
         picture = gymnasium.spaces.Box(0, 255, seen.images.shape[2:], np.uint8)
         state = gymnasium.spaces.Box(-np.inf, np.inf, (seen.proprio.shape[1],), np.float32)
-        pixels = gymnasium.spaces.Dict({camera: picture for camera in seen.cameras})
+        pixels = gymnasium.spaces.Dict(dict.fromkeys(seen.cameras, picture))
         self.observation_space = gymnasium.spaces.Dict({"pixels": pixels, "agent_pos": state})
         self.action_space = gymnasium.spaces.Box(self._env.action_low, self._env.action_high, dtype=np.float32)
 

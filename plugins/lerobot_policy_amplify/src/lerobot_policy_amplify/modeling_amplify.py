@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lerobot.policies.pretrained import PreTrainedPolicy
+from lerobot.utils.constants import ACTION, OBS_STATE
+from torch import Tensor, nn
+
 from amplify.errors import BundleError, DataError, UsageError
 from amplify.inverse import InverseDynamics
 from amplify.policy import AmplifyPolicy as ActingPolicy
 from amplify.policy import Controller
 from amplify.types import ActionChunk, MotionTokens
-from lerobot.policies.pretrained import PreTrainedPolicy
-from lerobot.utils.constants import ACTION, OBS_STATE
-from torch import Tensor, nn
-
 from lerobot_policy_amplify.architecture import Parts, of_bundle, of_description, to_bundle
 from lerobot_policy_amplify.beginning import learned_from, new_inverse
 from lerobot_policy_amplify.configuration_amplify import AmplifyConfig
@@ -162,8 +162,8 @@ def _begun(config: AmplifyConfig, stats: Any, meta: Any) -> Parts:
         return replace(parts, models={**parts.models, "inverse": inverse})
     raise UsageError(
         "the policy has no motion to learn from",
-        remedy="--policy.motion_bundle=BUNDLE learns new inverse dynamics, --policy.bundle=BUNDLE goes on with its own, "
-        "--policy.path=FOLDER takes a saved policy",
+        remedy="--policy.motion_bundle=BUNDLE learns new inverse dynamics, --policy.bundle=BUNDLE goes on with its "
+        "own, --policy.path=FOLDER takes a saved policy",
     )
 
 

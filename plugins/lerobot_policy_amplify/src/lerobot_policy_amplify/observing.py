@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from lerobot.utils.constants import OBS_IMAGE, OBS_IMAGES, OBS_STATE
+from torch import Tensor
+
 from amplify.errors import DataError, pick
 from amplify.policy.info import BundleInfo
 from amplify.serve.mapping import fitted
 from amplify.types import Observation
-from lerobot.utils.constants import OBS_IMAGE, OBS_IMAGES, OBS_STATE
-from torch import Tensor
 
 
 class BatchReader:
@@ -54,11 +55,12 @@ class BatchReader:
 
     def _refuse(self, view: str, names: list[str]) -> None:
         images = [name for name in names if name.startswith((OBS_IMAGE, OBS_IMAGES))]
+        key = images[0] if images else f"{OBS_IMAGES}.KEY"
         raise DataError(
             f"no image for the view {view!r} of the bundle",
             got=", ".join(images) or "no images",
             allowed=" or ".join(self._keys[view]),
-            remedy=f"""--policy.views='{{"{view}": "{images[0] if images else OBS_IMAGES + ".KEY"}"}}' says which it is""",
+            remedy=f"""--policy.views='{{"{view}": "{key}"}}' says which it is""",
         )
 
     def read(self, batch: Mapping[str, Any]) -> Observation:
