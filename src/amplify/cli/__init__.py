@@ -20,6 +20,8 @@ from amplify.errors import AmplifyError, UsageError, pick
 COMMANDS: dict[str, tuple[str, str]] = {
     "quickstart": ("amplify.cli.quickstart", "video → tracks → tokens → dynamics → a robot that moves, with a report"),
     "record metaworld": ("amplify.cli.record", "record scripted experts or play as a LeRobot dataset"),
+    "record libero": ("amplify.cli.record", "record a scripted oracle in LIBERO's tasks, also in LIBERO's own layout"),
+    "record render": ("amplify.cli.record", "show recorded LIBERO episodes to other cameras, or larger"),
     "inspect": ("amplify.cli.inspect", "what is in a dataset, what is wrong with it, how its points move"),
     "track": ("amplify.cli.track", "follow a grid of points from every frame of a dataset"),
     "encode": ("amplify.cli.encode", "compute frozen image and text features once"),
@@ -42,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import reference": ("amplify.cli.import_", "checkpoints of the reference implementation → a bundle"),
     "parity": ("amplify.cli.parity", "compare ours with arrays that the reference implementation computed"),
     "serve": ("amplify.cli.serve", "a policy for robots: openpi's websocket protocol"),
+    "run-robot": ("amplify.cli.robot", "a policy acts on a robot in real time: limits, watchdog, dry run, recording"),
     "push": ("amplify.cli.push", "bundles, datasets and sidecars to a model hub, with cards"),
     "pull": ("amplify.cli.pull", "bundles, datasets and sidecars from a model hub: data only, checked"),
     "export torch": ("amplify.cli.export", "the control step as a torch.export program"),
@@ -107,6 +110,9 @@ def run(argv: Sequence[str]) -> int:
 def _call(arguments: list[str]) -> Mapping[str, Any]:
     import tyro
 
+    if arguments[0] == "record" and len(arguments) > 1 and "/" in arguments[1]:
+        # "record libero/libero_object", as benchmarks are called elsewhere.
+        arguments = ["record", *arguments[1].split("/", 1), *arguments[2:]]
     words = 1 if arguments[0] in COMMANDS else 2
     name = " ".join(arguments[:words])
     groups = {c.split()[0] for c in COMMANDS if " " in c}

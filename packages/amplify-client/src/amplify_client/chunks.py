@@ -1,11 +1,12 @@
 """One action a call, from a server that answers with several."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 
+@runtime_checkable
 class Infers(Protocol):
     """Answers an observation."""
 

@@ -1,4 +1,4 @@
-"""A light simulated arm, two links in a plane seen from above, and a policy that reaches what it sees: to try the loop."""
+"""A light simulated arm, two links in a plane seen from above, and a policy that reaches what it sees."""
 
 import math
 import random

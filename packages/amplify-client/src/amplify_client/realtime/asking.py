@@ -4,7 +4,7 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from amplify_client.chunks import Infers
 from amplify_client.client import PolicyClient, ServerError
@@ -30,6 +30,7 @@ class Answer:
     answered_s: float
 
 
+@runtime_checkable
 class Asker(Protocol):
     """Asks a policy without waiting for it."""
 

@@ -1,9 +1,10 @@
 """Time, as the loop sees it: that of the wall, or one that tests move by hand."""
 
 import time
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Clock(Protocol):
     """Seconds since some moment."""
 

@@ -1,7 +1,7 @@
 """What no policy may ask of a robot: positions, velocities and a workspace, dimension by dimension.
 
-What lies outside is drawn to the nearest action that is allowed, and counted. Nothing is ever moved further out: where the
-robot is outside already, it may come back or stay.
+What lies outside is drawn to the nearest action that is allowed, and counted. Nothing is ever moved further out: where
+the robot is outside already, it may come back or stay.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ class DimensionLimits:
     """Of one dimension of the action.
 
     Args:
-        kind: What the number is: a "position" to go to, a "velocity", a "displacement" of one step, or something "other".
+        kind: What the number is: a "position" to go to, a "velocity", a "displacement" of one step, or "other".
         low: Of the number itself.
         high: Of the number itself.
         state: Name of the number of proprioception that it moves.

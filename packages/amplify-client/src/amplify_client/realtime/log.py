@@ -6,8 +6,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from amplify_client.realtime.loop import Step
 from amplify_client.realtime.robot import STATE
+from amplify_client.realtime.step import Step
 
 
 class StepLog:

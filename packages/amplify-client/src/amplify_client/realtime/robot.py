@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,6 +14,7 @@ STATE = "observation/state"
 _METHODS = ("reset", "observe", "act", "stop", "close")
 
 
+@runtime_checkable
 class Robot(Protocol):
     """One robot. One thread calls it; only `stop` may come from another, at any moment.
 
@@ -21,8 +22,15 @@ class Robot(Protocol):
     second that it is made for) and ``tip_m`` (see `Limiter`).
     """
 
-    action_names: Sequence[str]
-    state_names: Sequence[str]
+    @property
+    def action_names(self) -> Sequence[str]:
+        """Of each number of an action."""
+        ...
+
+    @property
+    def state_names(self) -> Sequence[str]:
+        """Of each number of proprioception."""
+        ...
 
     def reset(self, seed: int) -> None:
         """Goes to where an episode begins; may take its time, or wait for a person.

@@ -48,9 +48,9 @@ class HandOver:
 class Schedule:
     """The plans that reach the present.
 
-    A chunk is entered after as many of its actions as have been sent since its observation: while the rate is kept that is
-    the latency in steps, and where the robot stood still meanwhile (at the start, after a stall) it is fewer, since the
-    world of the observation still stands.
+    A chunk is entered after as many of its actions as have been sent since its observation: while the rate is kept that
+    is the latency in steps, and where the robot stood still meanwhile (at the start, after a stall) it is fewer, since
+    the world of the observation still stands.
 
     Args:
         merge: "newest": the newest chunk acts. "ensemble": all that reach the present are averaged, the i-th from the

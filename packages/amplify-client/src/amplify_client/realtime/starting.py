@@ -7,9 +7,11 @@ from amplify_client.chunks import Infers
 from amplify_client.realtime.asking import ThreadAsker
 from amplify_client.realtime.clock import Clock, WallClock
 from amplify_client.realtime.limits import Limiter, Limits
-from amplify_client.realtime.loop import Loop, LoopConfig, Observer
+from amplify_client.realtime.loop import Loop
 from amplify_client.realtime.report import Tally
 from amplify_client.realtime.robot import Robot
+from amplify_client.realtime.settings import LoopConfig
+from amplify_client.realtime.step import Observer
 
 
 def run_robot(

@@ -46,14 +46,13 @@ class Watchdog:
         self._thread.join(timeout=1.0)
 
     def _watch(self) -> None:
-        while True:
-            with self._fed:
-                seen = self._feedings
-                in_time = self._fed.wait_for(lambda: self._ended or self._feedings > seen, self.patience_s)
-                if self._ended:
-                    return
-            if not in_time:
+        while not self._ended:
+            seen = self._feedings
+            if not self._fed_since(seen, self.patience_s):
                 self.fired += 1
                 self.stop()
-                with self._fed:
-                    self._fed.wait_for(lambda: self._ended or self._feedings > seen)
+                self._fed_since(seen, None)
+
+    def _fed_since(self, seen: int, patience_s: float | None) -> bool:
+        with self._fed:
+            return self._fed.wait_for(lambda: self._ended or self._feedings > seen, patience_s)
