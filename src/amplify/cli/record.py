@@ -1,8 +1,9 @@
-"""``amplify record metaworld``: scripted experts or play as a LeRobot dataset."""
+"""``amplify record``: scripted experts of a simulator as a LeRobot dataset, and what they saw rendered anew."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import tyro
 from pydantic import ValidationError
 
 from amplify.errors import UsageError, pick
@@ -76,9 +77,144 @@ def metaworld(
             ),
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        setting = str(first["loc"][-1])
-        option = {"width_px": "size", "height_px": "size"}.get(setting, setting).replace("_", "-")
-        raise UsageError(f"--{option}: {first['msg']}", got=first["input"], remedy="see --help") from error
+        raise _wrong_option(error) from error
     with distributed(ray):
         return record(config, out, workers, strict=strict)
+
+
+def libero(
+    suite: Annotated[str, tyro.conf.Positional],
+    *,
+    out: Path,
+    tasks: tuple[str, ...] = (),
+    episodes: int = 50,
+    initial_states: tuple[str, ...] = ("0-49",),
+    camera: tuple[str, ...] = ("agentview", "eye_in_hand"),
+    size: int = 128,
+    render_quality: str = "fast",
+    body: str = "panda",
+    noise: float = 0.08,
+    attempts: int = 5,
+    patience: int = 3,
+    seed: int = 0,
+    actions: bool = True,
+    scene: bool = True,
+    format: str = "lerobot",
+    workers: int | None = None,
+    strict: bool = False,
+    ray: str | None = None,
+) -> dict[str, Any]:
+    """Records a scripted oracle in LIBERO's tasks; the same command again goes on where it stopped.
+
+    Args:
+        suite: "libero_object", "libero_spatial", "libero_goal", "libero_10", "libero_90" or a variant of LIBERO-PRO.
+        out: Folder of the dataset.
+        tasks: Names, or numbers and ranges of them ("0-4"), in LIBERO's order; all of the suite by default.
+        episodes: Successful episodes a task.
+        initial_states: Numbers and ranges of official initial states ("0-9"), which episodes take in turn.
+        camera: One or more of the scene's cameras.
+        size: Side of the square images, in pixels.
+        render_quality: "fast" (simplified meshes, no reflections) or "full" (LIBERO's own pictures).
+        body: "panda", "ur5e", "iiwa", or "hand" for the Panda's gripper without an arm.
+        noise: Standard deviation of what disturbs the hand, in action units; stored actions are those before it,
+            but for libero-hdf5.
+        attempts: Simulated attempts at an episode before it counts as failed.
+        patience: A task is given up when so many episodes in a row have failed.
+        seed: Another seed gives other performances from the same initial states.
+        actions: --no-actions writes videos only: no action and no proprioception columns.
+        scene: --no-scene leaves out states and poses, which ground-truth tracks and rendering anew need.
+        format: "lerobot", or "libero-hdf5" for files in LIBERO's own layout.
+        workers: Processes; all cores by default.
+        strict: Fail if a task has fewer successful episodes than asked for, or a worker was lost for good.
+        ray: Address of a Ray cluster to run on ("local", "auto", "host:port", "ray://host:port").
+    """
+    from amplify.cli.numbers import names_or_numbers, numbers
+    from amplify.sim.gl import gl_context
+
+    gl_context()
+    from amplify.sim.libero.config import CAMERAS, LiberoConfig
+    from amplify.sim.libero.oracle.config import OracleConfig
+    from amplify.sim.libero.record import RecordConfig, record
+    from amplify.sim.renderer import RenderSettings
+
+    cameras = tuple(pick(name, CAMERAS, kind="camera") for name in camera)
+    try:
+        simulator = {
+            "cameras": cameras,
+            "render": RenderSettings(width_px=size, height_px=size),
+            "quality": render_quality,
+            "body": body,
+        }
+        settings = {
+            "suite": suite,
+            "tasks": names_or_numbers(tasks, option="--tasks") or None,
+            "episodes": episodes,
+            "initial_states": numbers(initial_states, option="--initial-states"),
+            "seed": seed,
+            "patience": patience,
+            "actions": actions,
+            "scene": scene,
+            "format": format,
+            "oracle": OracleConfig(noise=noise, attempts=attempts),
+            "simulator": LiberoConfig.model_validate(simulator),
+        }
+        config = RecordConfig.model_validate(settings)
+    except ValidationError as error:
+        raise _wrong_option(error) from error
+    with distributed(ray):
+        return record(config, out, workers, strict=strict)
+
+
+def render(
+    dataset: Annotated[Path, tyro.conf.Positional],
+    *,
+    out: Path,
+    camera: tuple[str, ...] = (),
+    size: int = 128,
+    render_quality: str = "fast",
+    depth: bool = False,
+    workers: int | None = None,
+    ray: str | None = None,
+) -> dict[str, Any]:
+    """Shows recorded LIBERO episodes to other cameras, or larger: a dataset with the same actions and states.
+
+    Args:
+        dataset: Recorded by "amplify record libero" with its states.
+        out: Folder of the new dataset; the same command again goes on where it stopped.
+        camera: One or more of the scene's cameras; those of the dataset by default.
+        size: Side of the square images, in pixels.
+        render_quality: "fast" (simplified meshes, no reflections) or "full" (LIBERO's own pictures).
+        depth: Also writes sidecars/depth/episode-NNNNNN.safetensors: for each camera uint16 millimetres (t, h, w).
+        workers: Processes; all cores by default.
+        ray: Address of a Ray cluster to run on.
+    """
+    from amplify.sim.gl import gl_context
+
+    gl_context()
+    from amplify.sim.libero.config import CAMERAS
+    from amplify.sim.libero.record_again import RenderConfig, render_dataset
+    from amplify.sim.renderer import RenderSettings
+
+    try:
+        settings = {
+            "cameras": tuple(pick(name, CAMERAS, kind="camera") for name in camera) or None,
+            "render": RenderSettings(width_px=size, height_px=size),
+            "quality": render_quality,
+            "depth": depth,
+        }
+        config = RenderConfig.model_validate(settings)
+    except ValidationError as error:
+        raise _wrong_option(error) from error
+    with distributed(ray):
+        return render_dataset(config, dataset, out, workers)
+
+
+def _wrong_option(error: ValidationError) -> UsageError:
+    first = error.errors()[0]
+    setting = str(first["loc"][-1])
+    option = OPTIONS.get(setting, setting).replace("_", "-")
+    return UsageError(f"--{option}: {first['msg']}", got=first["input"], remedy="see --help")
+
+
+OPTIONS = {"width_px": "size", "height_px": "size", "quality": "render-quality", "cameras": "camera"}
+"""Settings whose options have other names."""

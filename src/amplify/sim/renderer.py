@@ -4,7 +4,7 @@ import copy
 
 import mujoco
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from pydantic import PositiveInt
 
 from amplify.config import Config
@@ -122,6 +122,21 @@ class OffscreenRenderer:
                 geometry[item.segid + 1] = item.objid
         numbers = geometry[shown]
         return np.ascontiguousarray(numbers[:, ::-1] if camera.turned else numbers[::-1])
+
+    def depth(self, model: mujoco.MjModel, data: mujoco.MjData, camera: CameraSettings) -> Float[np.ndarray, "h w"]:
+        """Distances from the camera along its axis in metres, float32; where nothing is seen, that of the far plane.
+
+        Args:
+            model: The scene, with its camera placed.
+            data: Its state, forward kinematics done.
+            camera: Which camera, and whether the image is turned.
+        """
+        self._draw(model, data, camera)
+        nearness = np.empty((self.settings.height_px, self.settings.width_px), dtype=np.float32)
+        mujoco.mjr_readPixels(None, nearness, self._viewport, self._context)
+        near, far = (plane * model.stat.extent for plane in (model.vis.map.znear, model.vis.map.zfar))
+        distances = near / (1.0 - nearness * (1.0 - near / far))
+        return np.ascontiguousarray(distances[:, ::-1] if camera.turned else distances[::-1])
 
     def _draw(self, model: mujoco.MjModel, data: mujoco.MjData, camera: CameraSettings) -> np.ndarray:
         self._gl.make_current()

@@ -1,0 +1,85 @@
+"""What is recorded of LIBERO."""
+
+from typing import Literal
+
+from pydantic import NonNegativeInt, PositiveInt, ValidationInfo, field_validator
+
+from amplify.config import Config
+from amplify.data.layout import DatasetSpec
+from amplify.sim.libero.bodies import proprio_names
+from amplify.sim.libero.config import ACTION_NAMES, LiberoConfig
+from amplify.sim.libero.oracle.config import OracleConfig
+from amplify.sim.libero.tasks import find_task, suite_name, suite_tasks
+
+OFFICIAL_STATES = 50
+"""Of most tasks."""
+
+
+class RecordConfig(Config):
+    """What is recorded.
+
+    Args:
+        suite: Of the tasks; stored by its full name.
+        tasks: Names or numbers; stored as names without repeats. None is all.
+        episodes: Successful episodes a task.
+        initial_states: Numbers of official initial states; episodes take them in turn.
+        seed: All that varies in the oracle's performances derives from it.
+        patience: A task is given up when so many episodes in a row have failed.
+        actions: Whether actions and proprioception are stored; without, the dataset has no such columns.
+        scene: Whether states and poses of everything are stored, for exact tracks and to render anew.
+        format: "lerobot", or "libero-hdf5" for LIBERO's own layout, which always has actions and states.
+        oracle: How much performances vary, and how often one is attempted.
+        simulator: Cameras, image size, quality, whose arm acts.
+    """
+
+    suite: str
+    tasks: tuple[str, ...] | None = None
+    episodes: PositiveInt = 50
+    initial_states: tuple[NonNegativeInt, ...] = tuple(range(OFFICIAL_STATES))
+    seed: int = 0
+    patience: PositiveInt = 3
+    actions: bool = True
+    scene: bool = True
+    format: Literal["lerobot", "libero-hdf5"] = "lerobot"
+    oracle: OracleConfig = OracleConfig()
+    simulator: LiberoConfig = LiberoConfig()
+
+    @field_validator("suite")
+    @classmethod
+    def _full_suite(cls, suite: str) -> str:
+        return suite_name(suite)
+
+    @field_validator("initial_states")
+    @classmethod
+    def _some_states(cls, states: tuple[int, ...]) -> tuple[int, ...]:
+        if not states or len(set(states)) < len(states):
+            raise ValueError(f"one or more different initial states are needed, got {states}")
+        return states
+
+    @field_validator("tasks")
+    @classmethod
+    def _names(cls, tasks: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
+        if tasks is None or "suite" not in info.data:
+            return tasks
+        if not tasks:
+            raise ValueError("at least one task is needed")
+        return tuple(dict.fromkeys(find_task(info.data["suite"], task).name for task in tasks))
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """LIBERO's names of the tasks."""
+        return self.tasks or tuple(task.name for task in suite_tasks(self.suite))
+
+    @property
+    def dataset_spec(self) -> DatasetSpec:
+        """What every episode of a dataset has."""
+        stored = self.actions or self.format == "libero-hdf5"
+        return DatasetSpec(
+            fps=self.simulator.fps,
+            cameras=self.simulator.camera_names,
+            width=self.simulator.render.width_px,
+            height=self.simulator.render.height_px,
+            proprio_names=proprio_names(self.simulator.body) if stored else None,
+            action_names=ACTION_NAMES if stored else None,
+            robot_type=self.simulator.body,
+        )
