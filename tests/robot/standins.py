@@ -22,7 +22,7 @@ class Told:
     states: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self):
-        self.done, self.seen = 0, 0
+        self.done, self.seen = 0, -1  # the first picture is not on the clock
         self.calls: list[tuple[float, str, float | None]] = []
 
     def reset(self, seed):

@@ -101,7 +101,9 @@ def test_what_does_not_fit_the_robot():
     with pytest.raises(ValueError, match="name the states q; the robot's are p"):
         limiter(DimensionLimits(kind="velocity", state="q", position=(0, 1)))
     with pytest.raises(ValueError, match="tip_m"):
-        limiter(None, workspace_m=((0.0,), (1.0,)))
+        limiter(DimensionLimits(kind="position"), workspace_m=((0.0,), (1.0,)))
+    with pytest.raises(ValueError, match="the kind of each dimension that moves the tip"):
+        limiter(None, workspace_m=((0.0,), (1.0,)), tip_m=lambda action, state: action)
 
 
 @pytest.mark.parametrize(

@@ -56,15 +56,15 @@ class Loop:
         episode = Episode(self.robot, self.asker, config, self.limiter, self.clock, observers, instruction)
         self.limiter.reset()
         self.asker.reset()
-        if not config.dry_run:
-            self.robot.reset(seed)
-        for observer in observers:
-            observer.begin(instruction, seed)
         with ExitStack() as stack:
             if not config.dry_run:
                 stack.callback(self.robot.stop)
-                if config.watchdog_s:
-                    episode.watchdog = stack.enter_context(Watchdog(self.robot.stop, config.watchdog_s))
+                self.robot.reset(seed)
+            self.robot.observe()  # the first picture of a camera or simulator may take long: not on the clock
+            for observer in observers:
+                observer.begin(instruction, seed)
+            if config.watchdog_s and not config.dry_run:
+                episode.watchdog = stack.enter_context(Watchdog(self.robot.stop, config.watchdog_s))
             outcome = episode.acted_out()
         tally = episode.tally
         tally.outcomes[outcome] = 1
