@@ -13,6 +13,10 @@ def experiment(
     budget: str = "laptop",
     seed: int = 0,
     tracker: str | None = None,
+    videos: int | None = None,
+    demos: int | None = None,
+    rollouts: int | None = None,
+    training_seeds: int | None = None,
     workers: int | None = None,
 ) -> dict[str, Any]:
     """Answers a question with everything that a fair answer needs, and writes OUT/STUDY/report.html and report.json.
@@ -21,22 +25,31 @@ def experiment(
         study: "zero-shot" (tasks of which only videos were seen), "few-shot" (2, 5 and 10 demonstrations a task, with
             baselines and controls), "embodiment" (action-free videos of a floating hand), "tracks" (tokens, regression
             and diffusion at equal processor time), "trackers" (what better tracks are worth), "encoders" (fine-tuned
-            eyes, unseen wordings), "ablation" (one option changed at a time) or "beyond" (tokens of a moving camera,
-            likelihood of a given motion).
+            eyes, unseen wordings), "ablation" (one option changed at a time), "beyond" (tokens of a moving camera,
+            likelihood of a given motion), "libero-smoke" (two tasks of LIBERO-Object, in minutes), "libero-object" (ten
+            tasks: AMPLIFY and behaviour cloning) or "libero-zero-shot" (actions of LIBERO-90, videos of LIBERO-Object).
         out: Folder of all experiments; finished cells in it are shared, and the same command resumes.
         budget: "smoke" (its figures mean nothing), "laptop" or "long".
         seed: Of recording, training and evaluation.
         tracker: What is learned from: "flow" (pixels alone) or "ground-truth" (the simulator's geometry); by default
             the study's own choice.
+        videos: Action-free videos a task, in place of the budget's number.
+        demos: Demonstrations a task, in place of the budget's number.
+        rollouts: Initial states a task that policies act from, in place of the budget's number.
+        training_seeds: Policies trained with other seeds, in place of the budget's number.
         workers: Processes; all cores by default.
     """
-    from amplify.errors import pick
+    from amplify.errors import UsageError, pick
     from amplify.experiments.engine.study import run_study
-    from amplify.experiments.lab import lab_config
     from amplify.experiments.studies import STUDIES
     from amplify.sim.gl import ensure_gl
 
     kind = pick(study, STUDIES, kind="study")
-    config = lab_config(budget, seed=seed, tracker=tracker or kind.tracker)
+    numbers = {"videos": videos, "demos": demos, "rollouts": rollouts, "training_seeds": training_seeds}
+    for name, number in numbers.items():
+        if number is not None and number < 1:
+            raise UsageError(f"--{name.replace('_', '-')}: too few", got=number, allowed="1 or more")
+    changes = {name: number for name, number in numbers.items() if number is not None}
+    config = kind.configured(budget, seed=seed, tracker=tracker or kind.tracker, **changes)
     ensure_gl()
     return run_study(kind(config), out, workers=workers)

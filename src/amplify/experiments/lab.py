@@ -1,23 +1,24 @@
-"""What studies have in common: tasks, recordings, models and budgets of Meta-World at laptop scale."""
+"""What studies have in common: tasks, recordings, models, and budgets at laptop scale (those of Meta-World)."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
+
+from pydantic import Field
 
 from amplify import rng
 from amplify.baselines.track_diffusion import TrackDiffusionConfig
 from amplify.baselines.track_transformer import TrackTransformerConfig
 from amplify.config import Config
 from amplify.errors import pick
-from amplify.evaluate.rollout import RolloutConfig
 from amplify.experiments.cells.baselines import AnyPoint, Diffusion
 from amplify.experiments.cells.data import Data, Part, Recording, Tracking
 from amplify.experiments.cells.models import Cloning, Forward, Inverse, PolicyModel, Tokenizer
 from amplify.experiments.cells.rollouts import Rollouts
 from amplify.experiments.defaults import ALL_TRACKERS
+from amplify.experiments.simulators import Libero, MetaWorld
 from amplify.forward.dynamics import ForwardConfig
 from amplify.inverse.action_decoder import InverseConfig
 from amplify.policy.controller import ControllerConfig
-from amplify.sim.record import RecordConfig
 from amplify.tokens.tokenizer import TokenizerConfig
 from amplify.train.loop import TrainConfig
 from amplify.train.recipes import InverseTraining
@@ -37,8 +38,9 @@ class LabConfig(Config):
 
     Args:
         budget: The name of these settings.
+        simulator: Where data are recorded and policies act.
         seed: Of recording, training and evaluation.
-        tasks: Meta-World tasks.
+        tasks: Of the simulator.
         videos: Action-free videos a task.
         held_out: Held-out videos a task.
         demos: Demonstrations with actions a task that are recorded; arms take some of them.
@@ -60,11 +62,12 @@ class LabConfig(Config):
         ablation_seeds: The same for each option of the ablation.
         ablation_share: Share of the steps that the motion models of each option of the ablation get.
         rollouts: Initial states a task.
-        max_decisions: Step limit of a rollout.
+        max_decisions: Step limit of a rollout; None for the simulator's own.
         controller: Replanning and ensembling, for every policy.
     """
 
     budget: str
+    simulator: MetaWorld | Libero = Field(default=MetaWorld(), discriminator="kind")
     seed: int = 0
     tasks: tuple[str, ...] = PAIRS
     videos: int = 30
@@ -87,7 +90,7 @@ class LabConfig(Config):
     ablation_seeds: int = 1
     ablation_share: float = 0.5
     rollouts: int = 10
-    max_decisions: int = 60
+    max_decisions: int | None = 60
     controller: ControllerConfig = ControllerConfig(replan_every=2)
 
 
@@ -181,7 +184,8 @@ class Lab:
         """A recording with a seed of its own; without actions unless asked for."""
         settings = {"actions": False, **changes}
         seed = rng.derive(self.config.seed, name)
-        return Recording(name=name, record=RecordConfig(tasks=tasks, episodes=episodes, seed=seed, **settings))
+        record = self.config.simulator.recording(name, tasks=tasks, episodes=episodes, seed=seed, **settings)
+        return Recording(name=name, record=record)
 
     def videos(self, tasks: tuple[str, ...] | None = None) -> Recording:
         """Action-free videos of the experts."""
@@ -264,18 +268,16 @@ class Lab:
         films: int = 0,
     ) -> Rollouts:
         """The policy in closed loop; equal initial states for all policies."""
-        rollouts = rollouts or self.config.rollouts
         return Rollouts(
             model=model,
-            rollout=RolloutConfig(
+            rollout=self.config.simulator.rollouts(
                 tasks=tasks or self.config.tasks,
-                rollouts=rollouts,
+                rollouts=rollouts or self.config.rollouts,
                 seed=self.config.seed,
                 controller=self.config.controller,
                 max_decisions=self.config.max_decisions,
                 instructions=instructions,
                 films=films,
-                copies=min(20, rollouts),
             ),
         )
 

@@ -16,6 +16,8 @@ from amplify.errors import DataError, pick
 from amplify.experiments.defaults import ALL_TRACKERS, TEXT, VISION
 from amplify.experiments.engine.cell import Cell, NeedsCells
 from amplify.experiments.engine.store import Store
+from amplify.sim.libero.record import record as record_libero
+from amplify.sim.libero.record_config import RecordConfig as LiberoRecordConfig
 from amplify.sim.record import RecordConfig, record
 from amplify.train.recipes import TrainingData
 
@@ -30,7 +32,7 @@ class Recording(Cell):
 
     kind: Literal["recording"] = "recording"
     name: str
-    record: RecordConfig
+    record: RecordConfig | LiberoRecordConfig
 
     def dataset(self, store: Store) -> Path:
         """The dataset's folder."""
@@ -38,6 +40,8 @@ class Recording(Cell):
 
     def run(self, store: Store) -> Mapping[str, Any]:
         """Records; a task whose expert fails too often is an error."""
+        if isinstance(self.record, LiberoRecordConfig):
+            return record_libero(self.record, self.dataset(store), 0, strict=True)
         return record(self.record, self.dataset(store), 0, strict=True)
 
 

@@ -14,7 +14,7 @@ from amplify.experiments.defaults import versions
 from amplify.experiments.engine.cell import Cell
 from amplify.experiments.engine.run import compute, seconds_of
 from amplify.experiments.engine.store import Store
-from amplify.experiments.lab import LabConfig
+from amplify.experiments.lab import LabConfig, lab_config
 from amplify.experiments.stopwatch import Stopwatch
 from amplify.jobs import cores
 
@@ -47,6 +47,15 @@ class Study(ABC):
 
     def __init__(self, config: LabConfig):
         self.config = config
+
+    @classmethod
+    def configured(cls, budget: str, **changes: Any) -> LabConfig:
+        """The settings of a budget, with changes.
+
+        Raises:
+            UnknownNameError: There is no such budget or tracker.
+        """
+        return lab_config(budget, **{"tracker": cls.tracker, **changes})
 
     @abstractmethod
     def goals(self) -> Sequence[Cell]:
