@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 TORCH_ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 
-.PHONY: install demo test test-slow test-ray test-libero torture interop check lint types rooms clean
+.PHONY: install demo test test-slow test-ray test-libero test-rerun torture interop check lint types rooms clean
 
 install: $(STAMP)
 
@@ -50,6 +50,11 @@ $(LIBERO): $(STAMP)
 
 test-libero: $(LIBERO)
 	$(BIN)/python -m pytest -m libero tests
+
+# Apart, since Rerun is a wheel of 170 MB.
+test-rerun: $(STAMP)
+	$(PIP) -e '.[rerun]'
+	$(BIN)/python -m pytest -m rerun tests/view
 
 torture: $(STAMP)
 	$(BIN)/python -m pytest -m torture -s tests/torture

@@ -49,6 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pull": ("amplify.cli.pull", "bundles, datasets and sidecars from a model hub: data only, checked"),
     "export torch": ("amplify.cli.export", "the control step as a torch.export program"),
     "export onnx": ("amplify.cli.export", "forward and inverse dynamics as ONNX files"),
+    "export rrd": ("amplify.cli.export", "episodes, tracks, foreseen motion and actions for the Rerun viewer"),
     "bench trackers": ("amplify.cli.bench", "quality and speed of trackers against the truth"),
     "bench act": ("amplify.cli.bench", "speed of a control step, beside a plain formulation of it"),
     "bench predict": ("amplify.cli.bench", "speed of foreseeing tracks, beside a plain formulation of it"),

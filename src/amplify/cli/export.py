@@ -1,4 +1,4 @@
-"""``amplify export``: trained models for runtimes without Python, checked against PyTorch as they are written."""
+"""``amplify export``: trained models for runtimes without Python, checked as they are written; episodes to look at."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,3 +45,55 @@ def onnx(bundle: BundlePath, /, *, out: Path, batch: int = 1, tolerance: float =
     from amplify.train.recipes import bundle_of
 
     return export_onnx(load_bundle(bundle_of(bundle)), out, batch=batch, tolerance=tolerance)
+
+
+def rrd(
+    dataset: Annotated[Path, tyro.conf.Positional],
+    /,
+    *,
+    out: Path,
+    episodes: tuple[int, ...] = (),
+    tracks: str | None = None,
+    bundle: Path | None = None,
+    foresee_every: int = 4,
+    jpeg_quality: int = 90,
+    workers: int | None = None,
+    strict: bool = False,
+) -> dict[str, Any]:
+    """Writes a file an episode for the Rerun viewer: cameras, tracks, proprioception, actions, what a bundle foresees.
+
+    Open them with ``rerun OUT/*.rrd``. The same command goes on where it was interrupted.
+
+    Args:
+        dataset: Its folder.
+        out: Folder of the files.
+        episodes: Their numbers; all by default.
+        tracks: Folder in the dataset's sidecars ("tracks-flow-10x10-h16"), or "none"; by default the only one there is.
+        bundle: A bundle, or the run that wrote it: its foreseen motion and planned actions are shown, too.
+        foresee_every: Frames between two foreseen futures.
+        jpeg_quality: Of images, 1 to 100.
+        workers: Processes; all cores by default.
+        strict: Whether one broken episode ends the command.
+    """
+    from amplify.cli.track import refuse_set_aside
+    from amplify.errors import MissingDependencyError
+
+    try:
+        from amplify.view.export import RerunConfig, export_rerun
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("amplify"):
+            raise
+        raise MissingDependencyError(
+            f"the package {error.name!r} is missing", remedy="pip install 'amplify-robot[rerun]'"
+        ) from None
+    from amplify.train.recipes import bundle_of
+
+    config = RerunConfig(
+        tracks=tracks,
+        bundle=None if bundle is None else bundle_of(bundle),
+        foresee_every=foresee_every,
+        jpeg_quality=jpeg_quality,
+    )
+    summary = export_rerun(dataset, out, config, episodes=episodes, workers=workers)
+    refuse_set_aside(summary, strict=strict)
+    return summary

@@ -1,0 +1,1 @@
+"""Looking at episodes in the viewers of the field."""
