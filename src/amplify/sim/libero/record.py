@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from amplify.errors import DataError, WorkerError
-from amplify.jobs import map_jobs
+from amplify.jobs import cores, map_jobs
 from amplify.sim.gl import ensure_gl
 from amplify.sim.libero.record_config import RecordConfig
-from amplify.sim.libero.record_episode import Job, record_episode
+from amplify.sim.libero.record_episode import Batch, Job, record_batch
 from amplify.sim.libero.record_progress import Outcome, Progress
 from amplify.sim.libero.record_stores import Store, store_of
+
+BATCH = 10
+"""Most episodes of a task that one worker makes in a row: beginning with another task takes longer than an episode."""
 
 
 def record(config: RecordConfig, out: Path, workers: int | None = None, *, strict: bool = False) -> dict[str, Any]:
@@ -88,17 +91,25 @@ def _record_in_rounds(
     """Number of episodes recorded now, and by their keys those that no worker survived."""
     recorded, lost = 0, dict[str, str]()
     while True:
-        jobs = [Job(config, out, task, number) for task, done in progress.items() for number in done.next_numbers()]
-        if not jobs:
+        todo = {task: done.next_numbers() for task, done in progress.items()}
+        size = min(BATCH, max(1, -(-sum(map(len, todo.values())) // (workers or cores()))))
+        batches = [
+            Batch(config, out, task, tuple(numbers[start : start + size]))
+            for task, numbers in todo.items()
+            for start in range(0, len(numbers), size)
+        ]
+        if not batches:
             return recorded, lost
-        for done in map_jobs(record_episode, jobs, workers=workers, label="recording", unit="episode"):
+        for done in map_jobs(record_batch, batches, workers=workers, label="recording", unit="batch"):
+            batch, outcomes = done.item, done.result
             if isinstance(done.error, WorkerError):
-                lost[done.item.key] = done.error.what
+                lost[f"{batch.task} {batch.numbers}"] = done.error.what
+                outcomes = dict.fromkeys(batch.numbers, Outcome(success=False, reason="no worker survived it"))
             elif done.error is not None:
                 raise done.error
-            outcome = done.result or Outcome(success=False, reason="no worker survived it")
-            progress[done.item.task].add(done.item.number, outcome)
-            recorded += outcome.success
+            for number, outcome in (outcomes or {}).items():
+                progress[batch.task].add(number, outcome)
+                recorded += outcome.success
 
 
 def _report(progress: Mapping[str, Progress]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """What is recorded of LIBERO."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import NonNegativeInt, PositiveInt, ValidationInfo, field_validator
+from pydantic import NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from amplify.config import Config
 from amplify.data.layout import DatasetSpec
@@ -56,14 +56,15 @@ class RecordConfig(Config):
             raise ValueError(f"one or more different initial states are needed, got {states}")
         return states
 
-    @field_validator("tasks")
+    @model_validator(mode="before")
     @classmethod
-    def _names(cls, tasks: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
-        if tasks is None or "suite" not in info.data:
-            return tasks
-        if not tasks:
+    def _names(cls, settings: Any) -> Any:
+        if not isinstance(settings, dict) or settings.get("tasks") is None or "suite" not in settings:
+            return settings
+        names = dict.fromkeys(find_task(str(settings["suite"]), task).name for task in settings["tasks"])
+        if not names:
             raise ValueError("at least one task is needed")
-        return tuple(dict.fromkeys(find_task(info.data["suite"], task).name for task in tasks))
+        return {**settings, "tasks": tuple(names)}
 
     @property
     def task_names(self) -> tuple[str, ...]:

@@ -44,6 +44,28 @@ class Job:
         return numpy_generator(self.config.seed, "record libero", self.config.suite, self.task, self.number)
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Episodes of one task, which share its simulation."""
+
+    config: RecordConfig
+    out: Path
+    task: str
+    numbers: tuple[int, ...]
+
+
+def record_batch(batch: Batch) -> dict[int, Outcome]:
+    """What became of the episodes, made one after the other up to where so many in a row fail as end the task."""
+    outcomes: dict[int, Outcome] = {}
+    failures = 0
+    for number in batch.numbers:
+        outcomes[number] = outcome = record_episode(Job(batch.config, batch.out, batch.task, number))
+        failures = 0 if outcome.success else failures + 1
+        if failures >= batch.config.patience:
+            break
+    return outcomes
+
+
 def record_episode(job: Job) -> Outcome:
     """What became of the episode; it is staged if the oracle succeeded and doing its actions again did too."""
     config, store = job.config, store_of(job.config, job.out)

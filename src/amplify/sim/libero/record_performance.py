@@ -11,6 +11,7 @@ from jaxtyping import Float, Float32
 
 from amplify.errors import DataError
 from amplify.sim.libero.config import view_name
+from amplify.sim.libero.scenes import light_lamps
 from amplify.sim.libero.simulation import Simulation
 from amplify.sim.renderer import camera_number
 from amplify.types import CameraPose, SceneStates
@@ -144,7 +145,7 @@ class Shown:
         return cls(states=numbers[:, :size], seen=numbers[:, size:], placement=placement.numpy())
 
     def data(self, model: mujoco.MjModel) -> Iterator[tuple[mujoco.MjModel, mujoco.MjData]]:
-        """The scene in each state, kinematics and lights done; the same objects every time.
+        """The scene in each state as it is drawn, kinematics and lights done; the same objects every time.
 
         Args:
             model: The scene; it is copied, and its fixtures may stand anywhere.
@@ -157,6 +158,7 @@ class Shown:
             mujoco.mj_kinematics(model, data)
             mujoco.mj_comPos(model, data)
             mujoco.mj_camlight(model, data)
+            light_lamps(model, positions)
             yield model, data
 
 
@@ -178,7 +180,7 @@ def scene_states(simulation: Simulation, shown: Shown) -> SceneStates:
             listed.append((data.cam_xpos[number].astype(np.float32), rotation, float(model.cam_fovy[number])))
     return SceneStates(
         simulator=SIMULATOR,
-        scene=simulation.task.scene,
+        scene=simulation.scene,
         body_position=_stacked([position for position, _ in bodies]),
         body_quaternion=_stacked([quaternion for _, quaternion in bodies]),
         cameras={

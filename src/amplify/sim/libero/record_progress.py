@@ -40,13 +40,11 @@ class Progress:
 
     def next_numbers(self) -> list[int]:
         """Episodes to make now, none once enough are kept or the task is given up."""
-        kept, failures, end = self._followed()
+        kept, _, end = self._followed()
         if self.complete or self.given_up:
             return []
-        # Nothing has worked yet: no more are tried than may fail.
         missing = self.wanted - len(kept)
-        size = missing if kept else min(missing, self.patience - failures)
-        return [number for number in range(end, end + size) if number not in self._done]
+        return [number for number in range(end, end + missing) if number not in self._done]
 
     @property
     def kept(self) -> list[int]:

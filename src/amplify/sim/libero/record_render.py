@@ -4,9 +4,9 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 
 from amplify.sim.libero.config import view_name
+from amplify.sim.libero.images import scene_renderer
 from amplify.sim.libero.record_performance import Shown
 from amplify.sim.libero.simulation import Simulation
-from amplify.sim.renderer import OffscreenRenderer
 
 
 def images_of(simulation: Simulation, shown: Shown) -> dict[str, UInt8[np.ndarray, "t h w 3"]]:
@@ -16,7 +16,7 @@ def images_of(simulation: Simulation, shown: Shown) -> dict[str, UInt8[np.ndarra
         simulation: Of the same scene, in any state; its cameras, image size and quality count.
         shown: The states.
     """
-    renderer = OffscreenRenderer(simulation.model, simulation.config.render)
+    renderer = scene_renderer(simulation)
     cameras = simulation.config.cameras
     images: dict[str, list[np.ndarray]] = {view_name(camera): [] for camera in cameras}
     for model, data in shown.data(simulation.model):
@@ -32,7 +32,7 @@ def depths_of(simulation: Simulation, shown: Shown) -> dict[str, UInt16[np.ndarr
         simulation: Of the same scene, in any state; its cameras, image size and quality count.
         shown: The states.
     """
-    renderer = OffscreenRenderer(simulation.model, simulation.config.render)
+    renderer = scene_renderer(simulation)
     cameras = simulation.config.cameras
     distances: dict[str, list[np.ndarray]] = {view_name(camera): [] for camera in cameras}
     for model, data in shown.data(simulation.model):
