@@ -1,6 +1,8 @@
 import importlib
 import inspect
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -78,3 +80,12 @@ def test_json_is_the_last_line(monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"a": {"b": 1.5}, "path": "x"}
     assert run(["doctor"]) == 0
     assert capsys.readouterr().out.splitlines() == ["a:", "  b: 1.5", "path: x"]
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure():
+    script = "import sys; from amplify.cli import run; sys.exit(run(['record', 'metaworld', '--help']))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    assert (process.wait(), process.stderr.read()) == (0, "")

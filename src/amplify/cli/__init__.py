@@ -94,6 +94,9 @@ def run(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted: run the same command again to go on from here", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        _stop_printing()
+        return 0
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 2
     try:
@@ -103,9 +106,13 @@ def run(argv: Sequence[str]) -> int:
             _show(getattr(summary, "brief", summary))
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has seen enough (``| head``); the interpreter must not try to flush the rest at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _stop_printing()
     return 0 if summary.get("passed", True) else 1
+
+
+def _stop_printing() -> None:
+    """The reader has seen enough (``| head``); the interpreter must not try to flush the rest at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _call(arguments: list[str]) -> Mapping[str, Any]:
