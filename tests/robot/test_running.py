@@ -229,7 +229,7 @@ def test_too_slow_a_policy_gives_up_and_says_so(capsys):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["scripted", "--robot", "leg"], 2, "arm, metaworld"),
+        (["scripted", "--robot", "leg"], 2, "arm, libero, metaworld"),
         (["scripted", "--robot", "nowhere:Arm"], 2, "no module 'nowhere'"),
         (["scripted", "--robot", "arm", "--rate", 0], 2, "rate_hz"),
         (["scripted", "--robot", "arm", "--episodes", 0], 2, "episodes"),

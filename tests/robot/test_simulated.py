@@ -9,7 +9,7 @@ from tests.robot.standins import LOST, Notes, Slow
 
 from amplify.errors import UnknownNameError, UsageError
 from amplify.robot.env import EnvRobot
-from amplify.robot.simulated import instruction_of, robot_of
+from amplify.robot.simulated import robot_of
 from amplify.sim.metaworld.config import ACTION_NAMES, PROPRIO_NAMES
 from amplify.types import Observation
 
@@ -126,8 +126,7 @@ def test_several_copies_are_no_robot():
 
 
 def test_robots_by_name():
-    arm = robot_of("arm")
-    assert instruction_of("arm", arm) == "reach the red disc"
+    assert robot_of("arm").instruction == "reach the red disc"
     for name in ("leg", "metaworld/drawer-opn"):
         with pytest.raises(UnknownNameError):
             robot_of(name)
@@ -139,7 +138,7 @@ def test_robots_by_name():
 
 def test_the_arm_of_meta_world_stays_in_its_workspace():
     robot = robot_of("metaworld/drawer-open")
-    assert instruction_of("metaworld/drawer-open", robot) == "open the drawer"
+    assert robot.instruction == "open the drawer"
     assert robot.rate_hz == 27
     limiter = Limiter(Limits.of(robot.limits), robot.action_names, robot.state_names, 27)
     robot.reset(1)
@@ -164,4 +163,22 @@ def test_the_arm_of_meta_world_stays_in_its_workspace():
     still = robot.observe()["observation/state"]
     robot.stop()
     assert np.abs(robot.observe()["observation/state"] - still)[:3].max() < 1e-3
+    robot.close()
+
+
+@pytest.mark.libero
+def test_the_panda_of_libero():
+    from amplify.sim.libero.tasks import suite_tasks
+
+    task = suite_tasks("libero_object")[0]
+    robot = robot_of(f"libero/libero_object/{task.name}")
+    assert robot.instruction == task.instruction
+    assert robot.rate_hz == 20
+    robot.reset(3)
+    seen = robot.observe()
+    assert set(seen) == {"observation/agentview", "observation/eye_in_hand", "observation/state"}
+    assert seen["observation/state"].shape == (len(robot.state_names),)
+    robot.act(np.array([1.0, 0, 0, 0, 0, 0, 1.0]))
+    assert (robot.observe()["observation/agentview"] != seen["observation/agentview"]).any()
+    assert robot.stop().tolist() == [0, 0, 0, 0, 0, 0, 1.0]
     robot.close()

@@ -41,10 +41,10 @@ def run_robot(
 ) -> dict[str, Any]:
     """Acts at a fixed rate on one plan while the next is computed; stops the robot where there is no fresh one.
 
-    The robot is "arm" (a light simulation), "metaworld/<task>", or a class of yours, "module:Class", with the methods
-    that docs/robot.md shows. Its computer needs no torch where it runs amplify_client.realtime itself; this command is
-    the same loop with bundles in process and recording. Ctrl-C stops the robot; the same command goes on with a
-    recording.
+    The robot is "arm" (a light simulation), "metaworld/<task>", "libero/<suite>/<task>", or a class of yours,
+    "module:Class", with the methods that docs/robot.md shows. Its computer needs no torch where it runs
+    amplify_client.realtime itself; this command is the same loop with bundles in process and recording. Ctrl-C stops
+    the robot; the same command goes on with a recording.
 
     Args:
         policy: A bundle or the run that wrote it, "ws://host:port" of a server, or "scripted" for the robot "arm".
@@ -78,7 +78,7 @@ def run_robot(
     try:
         from amplify.robot.policies import policy_of
         from amplify.robot.running import Rehearsal, RunConfig, loop_of, run
-        from amplify.robot.simulated import instruction_of, robot_of
+        from amplify.robot.simulated import robot_of
         from amplify.serve.run import key_of
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("amplify."):
@@ -88,7 +88,7 @@ def run_robot(
         ) from None
     machine = robot_of(robot)
     try:
-        told = text if text is not None else instruction_of(robot, machine)
+        told = text if text is not None else getattr(machine, "instruction", None)
         if told is None:
             raise UsageError("what is the robot to do?", remedy="give an instruction with --text")
         found = policy_of(

@@ -23,6 +23,7 @@ class EnvRobot:
         keep: Names of actions that a stop leaves as they were (a gripper that holds something).
         limits: See `amplify_client.realtime.Limits.of`; those of the action space where None.
         rate_hz: Decisions a second of the simulated robot.
+        instruction: What it is usually told.
 
     Raises:
         UsageError: The environment has several copies, or other actions.
@@ -38,6 +39,7 @@ class EnvRobot:
         keep: Sequence[str] = (),
         limits: Mapping[str, Any] | None = None,
         rate_hz: float | None = None,
+        instruction: str | None = None,
     ):
         if env.num_envs != 1 or len(env.action_low) != len(action_names):
             raise UsageError(
@@ -47,7 +49,7 @@ class EnvRobot:
             )
         self.env, self.action_names, self.state_names = env, tuple(action_names), tuple(state_names)
         self.limits = limits if limits is not None else of_action_space(env, action_names)
-        self.rate_hz = rate_hz
+        self.rate_hz, self.instruction = rate_hz, instruction
         self.success = False
         self._neutral = np.zeros(len(action_names)) if neutral is None else np.asarray(neutral, dtype=float)
         self._kept = np.array([name in keep for name in action_names])

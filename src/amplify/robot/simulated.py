@@ -7,6 +7,10 @@ from amplify_client.realtime import KinematicArm, Robot, load_robot
 
 from amplify.errors import UsageError, pick
 from amplify.robot.env import EnvRobot
+from amplify.sim.libero.benchmark import LiberoBenchmark
+from amplify.sim.libero.config import ACTION_NAMES as LIBERO_ACTIONS
+from amplify.sim.libero.config import HZ as LIBERO_HZ
+from amplify.sim.libero.config import PROPRIO_NAMES as LIBERO_PROPRIO
 from amplify.sim.metaworld.config import ACTION_NAMES, PROPRIO_NAMES, MetaWorldConfig
 from amplify.sim.metaworld.env import MetaWorldEnv
 from amplify.sim.metaworld.simulation import Simulation
@@ -35,6 +39,26 @@ def metaworld(task: str) -> Robot:
         keep=ACTION_NAMES[3:],
         limits={"dimensions": dimensions},
         rate_hz=float(config.fps),
+        instruction=INSTRUCTIONS[task_name(task)],
+    )
+
+
+def libero(task: str) -> Robot:
+    """The Panda of a LIBERO task, "libero_object/<task>"; a seed is the number of an official initial state.
+
+    Raises:
+        UnknownNameError: There is no such suite or task.
+        MissingDependencyError: No LIBERO package is installed.
+    """
+    suite, _, name = task.partition("/")
+    benchmark = LiberoBenchmark(suite)
+    return EnvRobot(
+        benchmark.make(name, 1),
+        action_names=LIBERO_ACTIONS,
+        state_names=LIBERO_PROPRIO,
+        keep=LIBERO_ACTIONS[6:],
+        rate_hz=float(LIBERO_HZ),
+        instruction=benchmark.instruction(name),
     )
 
 
@@ -45,7 +69,7 @@ def arm(task: str) -> Robot:
     return KinematicArm()
 
 
-SIMULATED: dict[str, Callable[[str], Robot]] = {"arm": arm, "metaworld": metaworld}
+SIMULATED: dict[str, Callable[[str], Robot]] = {"arm": arm, "libero": libero, "metaworld": metaworld}
 """By the word before the slash; what follows it is the task."""
 
 
@@ -53,7 +77,7 @@ def robot_of(name: str) -> Robot:
     """A robot by its name.
 
     Args:
-        name: "arm", "metaworld/<task>", or "module:Class" of one's own.
+        name: "arm", "metaworld/<task>", "libero/<suite>/<task>", or "module:Class" of one's own.
 
     Raises:
         UnknownNameError: There is no such simulated robot or task.
@@ -61,7 +85,7 @@ def robot_of(name: str) -> Robot:
     """
     if ":" not in name:
         kind, _, task = name.partition("/")
-        make = pick(kind, SIMULATED, kind="robot ('arm', 'metaworld/<task>' or 'module:Class')")
+        make = pick(kind, SIMULATED, kind="robot ('module:Class' is another)")
         return make(task)
     try:
         return load_robot(name)
@@ -69,9 +93,3 @@ def robot_of(name: str) -> Robot:
         raise UsageError(
             "no such robot", got=str(error), allowed="module:Class with reset, observe, act, stop and close"
         ) from None
-
-
-def instruction_of(name: str, robot: Robot) -> str | None:
-    """What a simulated robot is usually told, or what a robot of one's own says; None where it says nothing."""
-    kind, _, task = name.partition("/")
-    return INSTRUCTIONS[task_name(task)] if kind == "metaworld" else getattr(robot, "instruction", None)
