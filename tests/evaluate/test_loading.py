@@ -102,3 +102,19 @@ def test_what_kind_of_policy_a_bundle_holds(path, tmp_path):
     save_bundle(tmp_path / "none", {})
     with pytest.raises(BundleError, match=r"holds no policy(.|\n)*amplify train inverse"):
         kind_of(load_bundle(tmp_path / "none"))
+
+
+def test_models_and_eyes_are_where_they_are_to_compute(tmp_path):
+    """The meta device stands for one that this machine need not have."""
+    made, heard = VISION_ENCODERS["efficientnet-lite0"](), TEXT_ENCODERS["minilm"]()
+    info = BundleInfo(
+        vision_encoder=EncoderInfo(name=made.name, settings=made.settings),
+        text_encoder=EncoderInfo(name=heard.name, settings=heard.settings),
+    )
+    transformer = TrackTransformer(TrackTransformerConfig.quickstart(**SMALL), steps=5, text_width=5, **SIZES)
+    save_bundle(tmp_path / "bundle", {"track_transformer": transformer}, info.meta)
+    for device in ("cpu", "meta"):
+        loader = Loader(device)
+        weights = loader.bundle(tmp_path / "bundle").models["track_transformer"].state_dict()
+        assert {value.device.type for value in weights.values()} == {device}
+        assert loader.encoders(tmp_path / "bundle")[0].device == device

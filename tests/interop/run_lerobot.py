@@ -1,4 +1,4 @@
-"""Runs one of lerobot's commands inside its environment: ``run_lerobot.py lerobot_train --policy.type=amplify …``."""
+"""Runs a program in lerobot's environment: ``run_lerobot.py lerobot.scripts.lerobot_train --policy.type=amplify …``."""
 
 import importlib
 import sys
@@ -7,4 +7,4 @@ import prepared  # noqa: F401  (first: what follows cannot be imported without i
 
 if __name__ == "__main__":
     del sys.argv[0]
-    importlib.import_module(f"lerobot.scripts.{sys.argv[0]}").main()
+    importlib.import_module(sys.argv[0]).main()

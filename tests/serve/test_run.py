@@ -167,6 +167,12 @@ def test_bad_usage(bundle, tmp_path, capsys, monkeypatch):
         key_of(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta"])
+def test_a_device_that_is_not_there(bundle, device, capsys):
+    assert run(["serve", str(bundle), "--port", "0", "--device", device]) == 2
+    assert device in capsys.readouterr().err
+
+
 def test_an_address_that_is_taken():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

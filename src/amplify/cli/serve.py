@@ -19,6 +19,7 @@ def serve(
     controller: ControllerConfig = ControllerConfig(),
     kind: str | None = None,
     precision: Literal["float32", "bfloat16", "int8"] = "float32",
+    device: str = "cpu",
     mapping: Path | None = None,
     check: Path | None = None,
     api_key_file: Path | None = None,
@@ -41,6 +42,7 @@ def serve(
         controller: Replanning and merging of "ensemble".
         kind: "amplify", "behaviour-cloning" or "atm"; by default what the bundle holds.
         precision: Of the weights.
+        device: Where the policy computes: "cpu", "cuda", "cuda:1".
         mapping: JSON that says how observations are read; by default the bundle's own, or the usual names.
         check: Do not serve: read this sample observation (.msgpack, .npz) and say what fits and what does not.
         api_key_file: A file with the key that clients must send.
@@ -52,7 +54,7 @@ def serve(
     """
     try:
         from amplify.serve.app import ServeConfig
-        from amplify.serve.run import key_of, reader_of
+        from amplify.serve.run import computing_device, key_of, reader_of
         from amplify.serve.run import serve as run
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
@@ -67,7 +69,7 @@ def serve(
         from amplify.serve.sample import check as checked
         from amplify.serve.sample import read_sample
 
-        loader = Loader()
+        loader = Loader(computing_device(device))
         loaded = loader.bundle(folder)
         policy = loader.policy(folder, kind or kind_of(loaded), precision=precision)
         return {"bundle": str(folder), **checked(reader_of(info_of(loaded), mapping), policy, read_sample(check))}
@@ -86,6 +88,7 @@ def serve(
         controller=controller,
         kind=kind,
         precision=precision,
+        device=device,
         mapping=mapping,
         api_key=key_of(api_key_file),
     )

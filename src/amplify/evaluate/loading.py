@@ -34,9 +34,13 @@ def _amplify(bundle: Bundle, vision: VisionEncoder, text: TextEncoder, precision
         text=text,
         cameras=info_of(bundle).cameras,
         optional=info_of(bundle).optional_cameras,
-        inverse_vision=PatchEncoder(network=own) if isinstance(own, PatchNetwork) else None,
+        inverse_vision=PatchEncoder(network=own, device=_device_of(own)) if isinstance(own, PatchNetwork) else None,
         precision=precision,
     )
+
+
+def _device_of(network: PatchNetwork) -> str:
+    return str(network.mean.device)
 
 
 def _behaviour_cloning(bundle: Bundle, vision: VisionEncoder, text: TextEncoder, precision: str) -> Policy:
@@ -90,9 +94,14 @@ def kind_of(bundle: Bundle) -> str:
 
 
 class Loader:
-    """Builds policies from bundles and shares what they have in common."""
+    """Builds policies from bundles and shares what they have in common.
 
-    def __init__(self) -> None:
+    Args:
+        device: Where models and eyes compute; ears stay on the CPU.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
         self._bundles: dict[Path, Bundle] = {}
         self._published: dict[str, Any] = {}
         self._own: dict[tuple[Path, str], Any] = {}
@@ -105,6 +114,9 @@ class Loader:
         """
         if path not in self._bundles:
             self._bundles[path] = load_bundle(path)
+            for name, model in self._bundles[path].models.items():
+                if name != "text_encoder":
+                    model.to(self.device)
         return self._bundles[path]
 
     def policy(self, path: Path, kind: str, *, precision: str = "float32") -> Policy:
@@ -154,12 +166,17 @@ class Loader:
             if key not in self._published:
                 vision = model == "vision_encoder"
                 registry = VISION_ENCODERS if vision else TEXT_ENCODERS
-                self._published[key] = published(info, registry, kind=f"{'vision' if vision else 'text'} encoder")
+                encoder = published(info, registry, kind=f"{'vision' if vision else 'text'} encoder")
+                if isinstance(encoder, PatchEncoder):
+                    encoder = PatchEncoder(encoder.config, name=encoder.name, device=self.device)
+                self._published[key] = encoder
             return self._published[key]
         if (path, model) not in self._own:
             assert isinstance(network, PatchNetwork | TextNetwork)
-            made = PatchEncoder if isinstance(network, PatchNetwork) else SentenceEncoder
-            self._own[path, model] = made(network=network, name=info.name)  # type: ignore[arg-type]
+            if isinstance(network, PatchNetwork):
+                self._own[path, model] = PatchEncoder(network=network, name=info.name, device=self.device)
+            else:
+                self._own[path, model] = SentenceEncoder(network=network, name=info.name)
         return self._own[path, model]
 
 

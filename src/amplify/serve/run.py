@@ -32,6 +32,28 @@ API_KEY = "AMPLIFY_API_KEY"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
+def computing_device(name: str) -> str:
+    """The device by its name, which is there.
+
+    Raises:
+        UsageError: PyTorch knows no such device, or cannot use it here.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise UsageError("no such device", got=repr(name), allowed="cpu, cuda or cuda:1, …")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(
+            "this machine has no such CUDA device that PyTorch can use",
+            got=name,
+            allowed=f"{torch.cuda.device_count()} of them are here",
+            remedy="leave --device out",
+        )
+    return name
+
+
 def reader_of(info: BundleInfo, mapping: Path | None) -> Reader:
     """What reads observations for a bundle's policy.
 
@@ -106,6 +128,7 @@ def serve(
     controller: ControllerConfig,
     kind: str | None = None,
     precision: str = "float32",
+    device: str = "cpu",
     mapping: Path | None = None,
     api_key: str | None = None,
 ) -> dict[str, Any]:
@@ -119,13 +142,14 @@ def serve(
         controller: Of "ensemble".
         kind: Which of the bundle's policies; what it holds where None.
         precision: Of the weights.
+        device: Where the policy computes.
         mapping: A JSON file.
         api_key: Asked of clients.
 
     Raises:
         AmplifyError: The bundle holds no policy, or the address is taken.
     """
-    loader = Loader()
+    loader = Loader(computing_device(device))
     bundle = loader.bundle(path)
     kind = kind or kind_of(bundle)
     reader = reader_of(info_of(bundle), mapping)
