@@ -157,7 +157,7 @@ def answers(trained) -> dict:
 
 def test_lerobot_train_learns_actions_on_foreseen_motion(trained):
     assert len(trained.losses) == 8
-    assert trained.losses[-1] < 0.6 * trained.losses[0]
+    assert trained.losses[-1] < 0.7 * trained.losses[0]
 
 
 def test_what_foresees_motion_stays_as_it_is(trained):
@@ -274,7 +274,8 @@ def test_bundles_go_into_lerobots_format_and_act(trained):
     found = json.loads((trained.home / "evaluated/eval_info.json").read_text())
     assert found["overall"]["n_episodes"] == 2
     theirs, weights = load_file(folder / "model.safetensors"), load_file(trained.bundle / "weights.safetensors")
-    assert {name.replace("_model.", ".", 1).removeprefix("models.") for name in theirs} == set(weights)
+    theirs = {name.removeprefix("models.").replace("_model.", ".", 1): value for name, value in theirs.items()}
+    torch.testing.assert_close(theirs, weights, rtol=0, atol=0)
 
 
 def test_the_exported_bundle_is_evaluated_by_amplify(trained, capsys):

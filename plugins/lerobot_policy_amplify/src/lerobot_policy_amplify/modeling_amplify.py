@@ -1,5 +1,6 @@
 """The policy: frozen tokenizer and forward dynamics foresee the motion, inverse dynamics learns to make it happen."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,17 +42,12 @@ class AmplifyPolicy(PreTrainedPolicy):
     def __init__(self, config: AmplifyConfig, dataset_stats: Any = None, dataset_meta: Any = None, **_: Any):
         super().__init__(config)
         config.validate_features()
-        parts = _begun(config, dataset_stats, dataset_meta)
-        inverse = parts.models["inverse"]
-        assert isinstance(inverse, InverseDynamics)
-        self.reader = BatchReader(
-            parts.info, config.views, fit=config.fit, proprio_width=inverse.dimensions["proprio_width"]
-        )
-        _fits(config, self.reader, inverse)
+        self.parts = parts = _begun(config, dataset_stats, dataset_meta)
+        widths = {ACTION: self.inverse.dimensions["action_width"], OBS_STATE: self.inverse.dimensions["proprio_width"]}
+        self.reader = BatchReader(parts.info, config.views, fit=config.fit, proprio_width=widths[OBS_STATE])
+        _fits(config, self.reader, widths)
         if dataset_meta is not None and not config.architecture:
-            widths = {ACTION: inverse.dimensions["action_width"], OBS_STATE: inverse.dimensions["proprio_width"]}
-            parts = learned_from(parts, dataset_meta, widths)
-        self.parts, self.inverse = parts, inverse
+            self.parts = parts = learned_from(parts, dataset_meta, widths)
         # "forward" is taken among the attributes of a module.
         self.models = nn.ModuleDict({f"{name}_model": model for name, model in parts.models.items()})
         for name, model in parts.models.items():
@@ -132,6 +128,13 @@ class AmplifyPolicy(PreTrainedPolicy):
         to_bundle(self.parts, out, {"lerobot": {"policy": self.name, "chunk_size": self.config.chunk_size}})
 
     @property
+    def inverse(self) -> InverseDynamics:
+        """What learns."""
+        inverse = self.parts.models["inverse"]
+        assert isinstance(inverse, InverseDynamics)
+        return inverse
+
+    @property
     def _device(self) -> torch.device:
         return self.inverse.decoder.no_image.device
 
@@ -167,13 +170,12 @@ def _begun(config: AmplifyConfig, stats: Any, meta: Any) -> Parts:
     )
 
 
-def _fits(config: AmplifyConfig, reader: BatchReader, inverse: InverseDynamics) -> None:
+def _fits(config: AmplifyConfig, reader: BatchReader, widths: Mapping[str, int]) -> None:
     """Refuses features of other cameras or sizes, and keeps those that are used."""
-    inputs, outputs = dict(config.input_features or {}), config.output_features or {}
+    inputs, outputs = dict(config.input_features or {}), dict(config.output_features or {})
     used = set(reader.keys(inputs).values())
-    given = {OBS_STATE: inputs.get(OBS_STATE), ACTION: outputs.get(ACTION)}
-    for key, width in ((OBS_STATE, "proprio_width"), (ACTION, "action_width")):
-        feature, expected = given[key], inverse.dimensions[width]
+    for key, expected in widths.items():
+        feature = (inputs | outputs).get(key)
         if feature is not None and tuple(feature.shape) != (expected,):
             raise DataError(
                 f"the policy was made for another {key!r} than there is",
