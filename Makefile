@@ -60,12 +60,13 @@ torture: $(STAMP)
 	$(BIN)/python -m pytest -m torture -s tests/torture
 
 # The real lerobot, apart from ours: what it shares with .venv is torch, NumPy, pyarrow and PyAV, found through a .pth file;
-# of its own it has only what tests/interop/requirements.txt names. It decodes videos with the FFmpeg of the system.
+# of its own it has only what tests/interop/requirements.txt names, this package and its plugin. It decodes videos with the FFmpeg of the system.
 LEROBOT := .venv-lerobot
-$(LEROBOT)/.installed: tests/interop/requirements.txt $(STAMP)
+$(LEROBOT)/.installed: tests/interop/requirements.txt plugins/lerobot_policy_amplify/pyproject.toml $(STAMP)
 	test -x $(LEROBOT)/bin/python || $(PYTHON) -m venv $(LEROBOT)
 	$(BIN)/python -c 'import pathlib, sysconfig; p = next(pathlib.Path("$(LEROBOT)").glob("lib/python*/site-packages")); (p / "zz-shared.pth").write_text(sysconfig.get_path("purelib") + "\n")'
 	$(LEROBOT)/bin/python -m pip --disable-pip-version-check install -q --no-deps -c constraints.txt -r tests/interop/requirements.txt
+	$(LEROBOT)/bin/python -m pip --disable-pip-version-check install -q --no-deps -e . -e plugins/lerobot_policy_amplify
 	@touch $@
 
 interop: $(LEROBOT)/.installed
