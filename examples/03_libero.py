@@ -1,7 +1,7 @@
 """3. LIBERO: an oracle demonstrates, videos teach motion, a few demonstrations control; success in the simulator.
 
-Needs the extra "libero" (pip install 'amplify-robot[libero]') and hours on two cores; with --smoke a quarter of one, and
-its figures mean nothing. It can be interrupted: the same command goes on.
+Needs the extra "libero" (pip install 'amplify-robot[libero]') and hours on two cores. With --smoke it takes a quarter
+of an hour, and its figures mean nothing. It can be interrupted: the same command goes on.
 
     python examples/03_libero.py --out runs/libero
 """

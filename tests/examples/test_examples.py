@@ -1,4 +1,4 @@
-"""The numbered examples: the first two are run, of the others the commands are checked against the options there are."""
+"""The numbered examples: two are run, the commands of the others are checked against the options that there are."""
 
 import ast
 import functools
@@ -59,11 +59,10 @@ def test_own_robot(tmp_path):
     policy = Seen()
     plan = policy.plan
 
-    def four_more(observation, **options):
-        made = plan(observation, **options).map(lambda x: x.repeat_interleave(3, dim=1))
-        return made
+    def twelve_actions(observation, **options):
+        return plan(observation, **options).map(lambda x: x.repeat_interleave(3, dim=1))
 
-    policy.plan = four_more
+    policy.plan = twelve_actions
     with serving(policy, info=info) as server:
         arguments = [f"ws://127.0.0.1:{server.port}", "--rate", 40, "--max-steps", 20, "--log", "log.jsonl"]
         assert start("02_own_robot", *arguments, "--dry-run", folder=tmp_path).returncode == 0

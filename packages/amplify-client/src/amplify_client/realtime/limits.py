@@ -160,7 +160,9 @@ class Limiter:
         if limits.workspace_m is not None and tip_m is None:
             raise ValueError("a workspace needs a robot that can say where its tip will be: tip_m(action, state)")
         if limits.workspace_m is not None and all(d.kind == "other" for d in of):
-            raise ValueError("a workspace needs the kind of each dimension that moves the tip: " + ", ".join(KINDS[:-1]))
+            raise ValueError(
+                "a workspace needs the kind of each dimension that moves the tip: " + ", ".join(KINDS[:-1])
+            )
         self.names, self.rate_hz = tuple(action_names), rate_hz
         self._of = of
         self._state = [None if d.state is None else list(state_names).index(d.state) for d in of]
