@@ -1,5 +1,6 @@
 """Top-down grasps of an object, scored by how its collision geometry lies between the fingers."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,11 +134,16 @@ def _alike(one: Grasp, other: Grasp) -> bool:
     return bool(np.linalg.norm(one.position - other.position) < 0.012 and turn < 0.25)
 
 
-def _hand_points() -> np.ndarray:
-    """Points in the open fingers and the palm, in the hand's frame."""
+@functools.lru_cache(maxsize=32)
+def hand_points(opening: float = OPENING_M) -> Float[np.ndarray, "p 3"]:
+    """Points in the fingers and the palm, in the hand's frame.
+
+    Args:
+        opening: Distance between the fingers, in metres.
+    """
     parts = []
     for sign in (-1.0, 1.0):
-        inner = OPENING_M / 2
+        inner = opening / 2
         axes = (
             sign * np.linspace(inner, inner + FINGER_THICKNESS_M, 5),
             np.linspace(-FINGER_HALF_WIDTH_M, FINGER_HALF_WIDTH_M, 4),
@@ -153,9 +159,6 @@ def _hand_points() -> np.ndarray:
     return np.concatenate(parts)
 
 
-_HAND = _hand_points()
-
-
 def _collides(grasp: Grasp, target: Boxes, surroundings: Boxes) -> bool:
-    points = _HAND @ grasp.rotation.T + grasp.position
+    points = hand_points() @ grasp.rotation.T + grasp.position
     return bool(target.contain(points, MARGIN_M).any() or surroundings.contain(points, MARGIN_M).any())

@@ -1,14 +1,14 @@
 """Takes an object from above and puts it down somewhere."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
 
 from amplify.sim.libero.oracle.arm import Arm
 from amplify.sim.libero.oracle.config import OracleConfig
-from amplify.sim.libero.oracle.geometry import rotation_about
-from amplify.sim.libero.oracle.grasps import OPENING_M, Grasp, top_down_grasps
+from amplify.sim.libero.oracle.geometry import Boxes
+from amplify.sim.libero.oracle.grasps import OPENING_M, Grasp, hand_points, top_down_grasps
 from amplify.sim.libero.oracle.scene import Scene
 from amplify.sim.libero.oracle.trace import Failed
 
@@ -33,28 +33,21 @@ class Place:
     Args:
         position: Of the object's own origin, as goals see it, when it is let go; metres.
         contact: Whether the object is lowered until something carries it; otherwise it is dropped there.
-        turn_rad: By how much the object is turned about the vertical meanwhile.
+        turn: Rotation in the world that the object makes meanwhile.
         over_m: How far above `position` the object arrives.
-        besides: Things that the object may touch on its way down.
     """
 
     position: Float[np.ndarray, "3"]
     contact: bool = True
-    turn_rad: float = 0.0
+    turn: Float[np.ndarray, "3 3"] = field(default_factory=lambda: np.eye(3))
     over_m: float = 0.06
 
 
 def grasp_candidates(scene: Scene, name: str, config: OracleConfig, generator: np.random.Generator) -> list[Grasp]:
-    """Grasps of an object from above, best first, varied a little.
-
-    Raises:
-        Failed: None fits.
-    """
+    """Grasps of an object from above that fit, best first, varied a little."""
     target = scene.boxes(name)
     middle = (target.corners.min((0, 1)) + target.corners.max((0, 1))) / 2.0
     grasps = top_down_grasps(target, scene.surroundings([name]).near(middle, NEAR_M), generator=generator)
-    if not grasps:
-        raise Failed(f"no grasp of {name} fits")
     order = sorted(grasps, key=lambda grasp: -(grasp.score + generator.gumbel(0.0, 0.08)))
     return [_varied(grasp, config, generator) for grasp in order]
 
@@ -95,30 +88,50 @@ def put(scene: Scene, arm: Arm, name: str, place: Place) -> None:
     """Carries the object in the fingers to a place, lets it go and draws back.
 
     Raises:
-        Failed: It was lost on the way, or the place was not reached.
+        Failed: It was lost on the way.
     """
-    turn = rotation_about(np.array([0.0, 0.0, 1.0]), place.turn_rad)
-    rotation = turn @ arm.rotation
-
-    def hand_for(object_position: np.ndarray) -> np.ndarray:
-        return object_position + turn @ (arm.position - scene.position(name))
-
-    over = hand_for(place.position + np.array([0.0, 0.0, place.over_m]))
+    rotation = place.turn @ arm.rotation
+    held = arm.rotation.T @ (scene.position(name) - arm.position)
+    lowest = place.position - rotation @ held
+    clear = clear_height(scene, name, lowest, rotation, arm.opening)
+    over = np.array([*lowest[:2], max(lowest[2], clear) + place.over_m])
     carry(scene, arm, name, over, rotation)
-    if np.linalg.norm(scene.position(name) - arm.position) > GONE_M + 0.12:
-        raise Failed(f"{name} was lost on the way")
+    check_held(scene, arm, name)
     # The object may have swung in the fingers; where the hand must go is seen again.
-    turn = np.eye(3)
-    goal = hand_for(place.position)
-    arm.go(np.array([*goal[:2], arm.position[2]]), rotation, speed=SLOW_M_S, tolerance=0.006)
-    goal = hand_for(place.position)
+    lowest = place.position + arm.position - scene.position(name)
+    arm.go(np.array([*lowest[:2], arm.position[2]]), rotation, speed=SLOW_M_S, tolerance=0.005)
+    lowest = place.position + arm.position - scene.position(name)
     if place.contact:
-        below = goal - np.array([0.0, 0.0, 0.04])
-        arm.go(below, rotation, speed=LOWERING_M_S, patience=4, until=lambda: scene.touches(name))
+        floor = np.array([*lowest[:2], max(lowest[2] - 0.04, clear)])
+        arm.go(floor, rotation, speed=LOWERING_M_S, patience=4, until=lambda: scene.touches(name))
         arm.hold(2)
     else:
-        arm.go(goal, rotation, speed=LOWERING_M_S, patience=6)
+        floor = np.array([*lowest[:2], max(lowest[2], clear)])
+        arm.go(floor, rotation, speed=LOWERING_M_S, patience=6)
     release(arm)
+
+
+def check_held(scene: Scene, arm: Arm, name: str) -> None:
+    """Makes sure that the object is still in the fingers.
+
+    Raises:
+        Failed: It is not.
+    """
+    points = scene.boxes(name).near(arm.position, GONE_M)
+    if not len(points):
+        raise Failed(f"{name} was lost on the way")
+
+
+def clear_height(
+    scene: Scene, name: str, position: Float[np.ndarray, "3"], rotation: Float[np.ndarray, "3 3"], opening: float
+) -> float:
+    """The lowest height, from a position upwards, at which the hand hits nothing but what it holds."""
+    obstacles = scene.surroundings([name]).near(position, NEAR_M)
+    points = hand_points(opening) @ rotation.T
+    for height in np.arange(position[2], position[2] + 0.2, 0.006):
+        if not obstacles.contain(points + np.array([position[0], position[1], height]), 0.002).any():
+            return float(height)
+    return float(position[2])
 
 
 def release(arm: Arm) -> None:
@@ -167,7 +180,7 @@ def detour(arm: Arm, goal: Float[np.ndarray, "3"]) -> None:
     arm.go(via, tolerance=0.03, free=True)
 
 
-def highest(obstacles, start: Float[np.ndarray, "3"], goal: Float[np.ndarray, "3"]) -> float:
+def highest(obstacles: Boxes, start: Float[np.ndarray, "3"], goal: Float[np.ndarray, "3"]) -> float:
     """The highest point of anything that stands within a corridor between two points, in metres."""
     corners = obstacles.corners
     way = goal[:2] - start[:2]

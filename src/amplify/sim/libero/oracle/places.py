@@ -1,11 +1,24 @@
 """Where an object has to be let go so that a goal holds."""
 
 import numpy as np
+from jaxtyping import Float
 
+from amplify.sim.libero.oracle.geometry import rotation_about
+from amplify.sim.libero.oracle.joints import joint_of
 from amplify.sim.libero.oracle.pick_place import Place
 from amplify.sim.libero.oracle.scene import Scene
+from amplify.sim.libero.oracle.trace import Failed
 
+UP = np.array([0.0, 0.0, 1.0])
 RIM_M = 0.015
+LONG = 1.3
+"""Ratio of sides from which something is long rather than square."""
+
+SLOPE = (0.2, 0.9)
+"""Upward part of a region's axis that lies along a slope."""
+
+LEAN_RAD = 0.75
+UPHILL_M, ABOVE_SLOPE_M = 0.045, 0.03
 
 
 def place_for(scene: Scene, name: str, target: str, predicate: str) -> Place:
@@ -23,11 +36,56 @@ def place_for(scene: Scene, name: str, target: str, predicate: str) -> Place:
         top = scene.boxes(target).corners[..., 2].max()
         x, y, _ = scene.position(target)
         return Place(position=np.array([x, y, top + bottom]))
-    x, y, z = scene.position(target)
     parent = scene.parent(target)
+    if parent is not None and predicate == "on":
+        uphill = scene.rotation(target)[:, 2]
+        uphill = uphill * np.sign(uphill[2])
+        if SLOPE[0] < uphill[2] < SLOPE[1]:
+            return _on_slope(scene, target, uphill)
+    x, y, z = scene.position(target)
     half = np.abs(scene.rotation(target) @ scene.region_half(target))
     if predicate == "in" and parent is not None and scene.is_object(parent):
         # Dropped from just under the rim.
         rim = scene.boxes(parent).corners[..., 2].max()
         return Place(position=np.array([x, y, max(rim - RIM_M, z - half[2]) + bottom]), contact=False)
-    return Place(position=np.array([x, y, z + half[2] + bottom]))
+    if predicate == "in" and parent is not None and not is_drawer(scene, target):
+        turn = _along(scene, name, half)
+        middle = (corners.min((0, 1)) + corners.max((0, 1))) / 2.0
+        offset = turn @ (scene.position(name) - middle)
+        return Place(position=np.array([x + offset[0], y + offset[1], z - half[2] + bottom]), contact=False, turn=turn)
+    return Place(position=np.array([x, y, z + (half[2] if predicate == "on" else -half[2]) + bottom]))
+
+
+def is_drawer(scene: Scene, region: str) -> bool:
+    """Whether a region moves with a joint of its own."""
+    try:
+        return joint_of(scene, region).slides
+    except Failed:
+        return False
+
+
+def _on_slope(scene: Scene, target: str, uphill: Float[np.ndarray, "3"]) -> Place:
+    """On a sloping rack, leaning so far uphill that it lies down there when it is let go."""
+    level = np.array([uphill[0], uphill[1], 0.0]) / np.linalg.norm(uphill[:2])
+    normal = np.cross(np.cross(uphill, level), uphill)
+    normal = normal / np.linalg.norm(normal)
+    normal = normal * np.sign(normal[2])
+    position = scene.position(target) + UPHILL_M * uphill + ABOVE_SLOPE_M * normal
+    return Place(position=position, turn=rotation_about(np.cross(UP, level), LEAN_RAD))
+
+
+def _along(scene: Scene, name: str, half: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
+    """The least turn about the vertical that lays a long object along a long region, or along its sides."""
+    boxes = scene.boxes(name)
+    largest = int(boxes.half.prod(axis=1).argmax())
+    level = [axis for axis in range(3) if abs(boxes.rotation[largest][2, axis]) < 0.5]
+    if len(level) != 2 or boxes.half[largest][level].max() < LONG * boxes.half[largest][level].min():
+        return np.eye(3)
+    longer = boxes.rotation[largest][:, max(level, key=lambda axis: boxes.half[largest][axis])]
+    heading = np.arctan2(longer[1], longer[0])
+    if half[:2].max() > LONG * half[:2].min():
+        wished = 0.0 if half[0] > half[1] else np.pi / 2
+        turn = (wished - heading + np.pi / 2) % np.pi - np.pi / 2
+    else:
+        turn = (-heading + np.pi / 4) % (np.pi / 2) - np.pi / 4
+    return rotation_about(UP, float(turn))

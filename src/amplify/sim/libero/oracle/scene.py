@@ -20,6 +20,8 @@ class Scene:
     def __init__(self, simulation: Simulation):
         self.simulation = simulation
         self.env = simulation.env
+        self.start = simulation.hand_position
+        """Where the hand was at first, in metres."""
 
     def is_object(self, name: str) -> bool:
         """Whether the name is of something that can be moved about."""
