@@ -16,6 +16,7 @@ TIP_M, PALM_M = 0.0095, -0.031
 PAD_M, PAD_HALF_WIDTH_M = (-0.010, 0.005), 0.008
 PALM_HALF_M = (0.102, 0.032)
 PALM_TOP_M = -0.123
+FLANGE_HALF_M, FLANGE_TOP_M = 0.058, -0.22
 WIDEST_M = 0.074
 NARROWEST_M = 0.001
 
@@ -150,12 +151,17 @@ def hand_points(opening: float = OPENING_M) -> Float[np.ndarray, "p 3"]:
             np.linspace(PALM_M, TIP_M, 8),
         )
         parts.append(np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3))
-    axes = (
-        np.linspace(-PALM_HALF_M[0], PALM_HALF_M[0], 16),
-        np.linspace(-PALM_HALF_M[1], PALM_HALF_M[1], 6),
-        np.linspace(PALM_TOP_M, PALM_M, 8),
+    blocks = (
+        (PALM_HALF_M[0], PALM_HALF_M[1], PALM_TOP_M, PALM_M, (16, 6, 8)),
+        (FLANGE_HALF_M, FLANGE_HALF_M, FLANGE_TOP_M, PALM_TOP_M, (6, 6, 6)),
     )
-    parts.append(np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3))
+    for half_along, half_across, top, bottom, counts in blocks:
+        axes = (
+            np.linspace(-half_along, half_along, counts[0]),
+            np.linspace(-half_across, half_across, counts[1]),
+            np.linspace(top, bottom, counts[2]),
+        )
+        parts.append(np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3))
     return np.concatenate(parts)
 
 
