@@ -43,6 +43,7 @@ def record(config: RecordConfig, out: Path, workers: int | None = None, *, stric
     started = time.monotonic()
     ensure_gl()
     store = store_of(config, out)
+    _refuse_foreign(config, store)
     progress = {task: Progress(config.episodes, config.patience) for task in config.task_names}
     recorded, lost = 0, dict[str, str]()
     if not store.finished:
@@ -67,15 +68,17 @@ def record(config: RecordConfig, out: Path, workers: int | None = None, *, stric
     }
 
 
-def _resume(config: RecordConfig, store: Store, progress: Mapping[str, Progress]) -> None:
-    staged = store.staged()
-    foreign = [key for key in staged if not key.startswith(f"{config.fingerprint}-")]
-    if foreign:
+def _refuse_foreign(config: RecordConfig, store: Store) -> None:
+    if any(not key.startswith(f"{config.fingerprint}-") for key in store.staged()):
         raise DataError(
             f"{store.root} holds a recording with other settings",
             got=config.model_dump_json(),
             remedy="choose another folder with --out, or remove this one",
         )
+
+
+def _resume(config: RecordConfig, store: Store, progress: Mapping[str, Progress]) -> None:
+    staged = store.staged()
     prefixes = {f"{config.fingerprint}-{task}-": task for task in progress}
     for key, outcome in store.notes().items():
         prefix, _, number = key.rpartition("-")

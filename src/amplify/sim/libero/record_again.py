@@ -152,4 +152,7 @@ def _simulation_and_states(job: _Job) -> tuple[Simulation, Shown]:
 
 @functools.lru_cache(maxsize=2)
 def _simulation(scene: str, config: LiberoConfig) -> Simulation:
-    return Simulation(find_scene(scene), config)
+    simulation = Simulation(find_scene(scene), config)
+    # LIBERO hides its markers at a reset.
+    simulation.reset(0)
+    return simulation
