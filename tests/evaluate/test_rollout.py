@@ -86,8 +86,19 @@ def test_several_sentences_of_a_task_are_taken_in_turn(monkeypatch, tmp_path):
     heard = []
 
     class Somewhere:
+        name = "somewhere"
+
+        def tasks(self):
+            return ("a", "b")
+
         def instruction(self, task):
             return "go right"
+
+        def paraphrases(self, task):
+            return ()
+
+        def wrong_instruction(self, task):
+            return "go left"
 
         def make(self, task, copies):
             return Walk(copies, max_steps=1)

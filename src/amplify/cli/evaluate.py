@@ -1,20 +1,29 @@
 """``amplify evaluate``: success in a simulator, and predicted tracks against the truth."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
+from amplify.errors import UsageError
 from amplify.policy.controller import ControllerConfig
+
+ROLLOUTS = 20
+"""A task, where initial states are drawn."""
 
 
 def policy(
     bundle: Annotated[Path, tyro.conf.Positional],
     *,
     benchmark: str = "metaworld",
-    tasks: tuple[str, ...],
-    rollouts: int = 20,
+    tasks: tuple[str, ...] = (),
+    rollouts: int | None = None,
+    initial_states: str | None = None,
     seed: int = 0,
+    max_decisions: int | None = None,
+    size: int | None = None,
+    render_quality: Literal["fast", "full"] | None = None,
     kind: str | None = None,
     instructions: Literal["own", "paraphrases"] = "own",
     precision: Literal["float32", "bfloat16", "int8"] = "float32",
@@ -29,10 +38,15 @@ def policy(
 
     Args:
         bundle: A bundle, or the run that wrote it.
-        benchmark: Where to act.
-        tasks: Task names.
-        rollouts: Initial states a task.
-        seed: Of the initial states; recordings never share them.
+        benchmark: Where to act: "metaworld", or a suite of the installed LIBERO package ("libero/libero_object").
+        tasks: Names of tasks, or their numbers from 0; all by default.
+        rollouts: Initial states a task; by default all official ones, or 20 where there are none.
+        initial_states: Which of the official initial states, as "20-29" or "0,5,7-9".
+        seed: Of initial states that are drawn, as in Meta-World; recordings never share them.
+        max_decisions: Step limit; the benchmark's own by default.
+        size: Width and height of images in pixels; the benchmark's own, 128, by default.
+        render_quality: "fast", the default, or "full", which draws LIBERO as LIBERO draws itself, at ten times the
+            cost, and Meta-World with shadows, reflections and soft edges.
         kind: "amplify", "behaviour-cloning" or "atm"; by default what the bundle holds.
         instructions: "own" asks with each task's own sentence; "paraphrases" does so as well, and from the same initial
             states with sentences that nobody trained on, and with the sentence of another task.
@@ -48,22 +62,39 @@ def policy(
 
     ensure_gl()
     from amplify.evaluate.loading import kind_of
-    from amplify.evaluate.rollout import PolicySpec, RolloutConfig, evaluate_policies
+    from amplify.evaluate.rollout import (
+        Numbered,
+        PolicySpec,
+        RolloutConfig,
+        benchmark_of,
+        evaluate_policies,
+        task_names,
+    )
     from amplify.evaluate.success import success_table
     from amplify.evaluate.wording import evaluate_wordings
     from amplify.jobs import distributed
     from amplify.policy.bundle import load_bundle
     from amplify.train.recipes import bundle_of
 
+    chosen = numbers(initial_states) if initial_states is not None else ()
+    if chosen and rollouts is not None:
+        raise UsageError("--initial-states and --rollouts exclude each other", remedy="leave one of them out")
     folder = bundle_of(bundle)
     kind = kind or kind_of(load_bundle(folder))
+    asked: dict[str, Any] = {"benchmark": benchmark, "size_px": size, "quality": render_quality}
+    where = benchmark_of(RolloutConfig(tasks=(), **asked))
+    names = task_names(where, tasks)
+    if rollouts is None:
+        rollouts = min(map(where.initial_states, names)) if isinstance(where, Numbered) else ROLLOUTS
     config = RolloutConfig(
-        benchmark=benchmark,
-        tasks=tasks,
+        tasks=names,
         rollouts=rollouts,
+        initial_states=chosen,
         seed=seed,
         controller=controller,
         films=0 if films is None else 1,
+        max_decisions=max_decisions,
+        **asked,
     )
     spec = PolicySpec(label=kind, bundle=folder, kind=kind, precision=precision)
     options: dict[str, Any] = {"workers": workers, "films": films, "finished": finished}
@@ -72,6 +103,24 @@ def policy(
             return {"bundle": str(folder), "seed": seed, **evaluate_wordings(spec, config, **options)}
         results = evaluate_policies([spec], config, **options)
     return {"bundle": str(folder), "seed": seed, "success": success_table(results)}
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """The numbers that a list of numbers and ranges names, each once.
+
+    Args:
+        text: As "20-29" or "0,5,7-9".
+
+    Raises:
+        UsageError: It is no such list.
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        ends = re.fullmatch(r"\s*(\d{1,6})\s*(?:-\s*(\d{1,6})\s*)?", part)
+        if ends is None or int(ends[2] or ends[1]) < int(ends[1]):
+            raise UsageError("not a list of numbers", got=repr(text), allowed="as 20-29, or 0,5,7-9")
+        found += range(int(ends[1]), int(ends[2] or ends[1]) + 1)
+    return tuple(dict.fromkeys(found))
 
 
 def tracks(

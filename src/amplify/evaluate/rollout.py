@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from amplify import rng
 from amplify.config import Config
 from amplify.data.files import write_json
-from amplify.errors import DataError, WorkerError, pick
+from amplify.errors import DataError, UsageError, WorkerError, pick
 from amplify.evaluate.film import Film
 from amplify.evaluate.loading import Loader
 from amplify.jobs import Once, map_jobs
@@ -55,6 +56,10 @@ class RolloutConfig(Config):
         max_decisions: Step limit; the benchmark's own by default.
         instructions: Pairs of a task and a sentence that policies are given there in place of the task's own (a
             wrong one, a paraphrase); of several sentences of a task, initial states take one each, in turn.
+        initial_states: Numbers of the benchmark's official initial states, where it has such: then these are met, and
+            ``rollouts`` does not count. By default the first so many.
+        size_px: Width and height of images; the benchmark's own by default.
+        quality: Of images, "fast" or "full"; the benchmark's own by default.
     """
 
     benchmark: str = "metaworld"
@@ -66,6 +71,14 @@ class RolloutConfig(Config):
     films: int = 0
     max_decisions: int | None = None
     instructions: tuple[tuple[str, str], ...] = ()
+    initial_states: tuple[NonNegativeInt, ...] = ()
+    size_px: PositiveInt | None = None
+    quality: Literal["fast", "full"] | None = None
+
+    @property
+    def episodes(self) -> int:
+        """Initial states a task."""
+        return len(self.initial_states) or self.rollouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +103,81 @@ class _Job:
     films: Path | None
 
 
+@runtime_checkable
+class Numbered(Protocol):
+    """A benchmark with official initial states: a seed is the number of one."""
+
+    def initial_states(self, task: str) -> int:
+        """How many the task has."""
+        ...
+
+
+@runtime_checkable
+class Restyled(Protocol):
+    """A benchmark that can be seen in other images."""
+
+    def seen(self, size_px: int | None, quality: Literal["fast", "full"] | None) -> Benchmark:
+        """The same tasks in images of another size or quality; None keeps what is."""
+        ...
+
+
+def benchmark_of(config: RolloutConfig) -> Benchmark:
+    """Where the rollouts take place.
+
+    Raises:
+        UnknownNameError: There is no such benchmark.
+        UsageError: Its images are as they are.
+        MissingDependencyError: It is not installed.
+    """
+    benchmark: Benchmark = pick(config.benchmark, BENCHMARKS, kind="benchmark")()
+    if config.size_px is None and config.quality is None:
+        return benchmark
+    if not isinstance(benchmark, Restyled):
+        raise UsageError(f"images of {config.benchmark} have one size and quality", remedy="leave both out")
+    return benchmark.seen(config.size_px, config.quality)
+
+
+def task_names(benchmark: Benchmark, tasks: Sequence[str]) -> tuple[str, ...]:
+    """Names of tasks, each once.
+
+    Args:
+        benchmark: Whose they are.
+        tasks: Names, or numbers in the benchmark's order, from 0; none takes all.
+
+    Raises:
+        UnknownNameError: There is no such task.
+    """
+    known = tuple(benchmark.tasks())
+    for task in tasks:
+        benchmark.instruction(task)
+    return tuple(dict.fromkeys(known[int(task)] if task.isdecimal() else task for task in tasks)) or known
+
+
 def initial_state_seeds(config: RolloutConfig, task: str) -> list[int]:
-    """The seeds of a task's initial states; disjoint from every recording's by construction of `amplify.rng`."""
+    """The seeds of a task's initial states.
+
+    Where the benchmark has official initial states they are those' numbers; elsewhere they are disjoint from every
+    recording's by construction of `amplify.rng`.
+
+    Raises:
+        UsageError: The benchmark has no such initial states.
+    """
+    benchmark: Benchmark = pick(config.benchmark, BENCHMARKS, kind="benchmark")()
+    if isinstance(benchmark, Numbered):
+        there = benchmark.initial_states(task)
+        numbers = list(config.initial_states) or list(range(config.rollouts))
+        if max(numbers) >= there:
+            raise UsageError(
+                f"{task} has too few official initial states",
+                got=f"{len(numbers)}, the last of them number {max(numbers)}",
+                allowed=f"0…{there - 1}",
+                remedy="choose some of them with --initial-states",
+            )
+        return numbers
+    if config.initial_states:
+        raise UsageError(
+            f"{config.benchmark} has no numbered initial states", remedy="use --rollouts and --seed in their place"
+        )
     return [rng.derive(config.seed, "rollout", config.benchmark, task, i) for i in range(config.rollouts)]
 
 
@@ -117,13 +203,16 @@ def evaluate_policies(
         WorkerError: A batch of rollouts took its worker with it again and again; the others are finished.
         AmplifyError: A bundle, a task or the renderer cannot be used.
     """
-    benchmark: Benchmark = pick(config.benchmark, BENCHMARKS, kind="benchmark")()
+    benchmark = benchmark_of(config)
     for task in config.tasks:
         benchmark.instruction(task)
+    for task in config.tasks:
+        initial_state_seeds(config, task)
+    # All of a task before the next: a process keeps the scene that it has built.
     jobs = [
-        _Job(config, tuple(policies), task, tuple(range(first, min(first + config.copies, config.rollouts))), films)
-        for first in range(0, config.rollouts, config.copies)
+        _Job(config, tuple(policies), task, tuple(range(first, min(first + config.copies, config.episodes))), films)
         for task in config.tasks
+        for first in range(0, config.episodes, config.copies)
     ]
     weights = {} if finished is None else {spec: load_bundle(spec.bundle).hash for spec in policies}
     kept = {job: None if finished is None else finished / f"{_key(job, weights)}.json" for job in jobs}
@@ -145,10 +234,15 @@ def evaluate_policies(
 
 def _key(job: _Job, weights: Mapping[PolicySpec, str]) -> str:
     """Hexadecimal digits that change with whatever changes the results of a batch of rollouts."""
-    same = {"tasks": (), "rollouts": 1, "films": 0 if job.films is None else job.config.films}
+    same = {"tasks": (), "rollouts": 1, "initial_states": (), "films": 0 if job.films is None else job.config.films}
     policies = [(weights[spec], spec.model_copy(update={"bundle": Path()}).fingerprint) for spec in job.policies]
-    parts = (job.config.model_copy(update=same).fingerprint, policies, job.task, job.indices)
+    parts = (job.config.model_copy(update=same).fingerprint, policies, job.task, _states(job))
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+
+
+def _states(job: _Job) -> tuple[int, ...] | tuple[tuple[int, int], ...]:
+    numbers = job.config.initial_states
+    return tuple((i, numbers[i]) for i in job.indices) if numbers else job.indices
 
 
 def _kept(path: Path | None) -> list[RolloutResult]:
@@ -161,7 +255,7 @@ def _kept(path: Path | None) -> list[RolloutResult]:
 
 
 def _run(shared: Once[Loader], job: _Job) -> list[RolloutResult]:
-    benchmark: Benchmark = BENCHMARKS[job.config.benchmark]()
+    benchmark = benchmark_of(job.config)
     seeds = [initial_state_seeds(job.config, job.task)[i] for i in job.indices]
     env = benchmark.make(job.task, len(seeds))
     told = [sentence for task, sentence in job.config.instructions if task == job.task]

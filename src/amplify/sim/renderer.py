@@ -1,6 +1,7 @@
 """Images of a MuJoCo scene, fast on a CPU: no shadows, reflections, multisampling or goal markers unless asked for."""
 
 import copy
+from collections.abc import Sequence
 
 import mujoco
 import numpy as np
@@ -60,12 +61,19 @@ class OffscreenRenderer:
     Args:
         model: Only read; models given to `render` must have the same meshes and textures.
         settings: Size and quality.
+        groups: Which of MuJoCo's six groups of geometry are drawn.
 
     Raises:
         RenderingError: No OpenGL back end works.
     """
 
-    def __init__(self, model: mujoco.MjModel, settings: RenderSettings | None = None):
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        settings: RenderSettings | None = None,
+        *,
+        groups: Sequence[bool] = VISIBLE_GEOM_GROUPS,
+    ):
         self.settings = settings = settings or RenderSettings()
         quality = copy.copy(model)
         quality.vis.quality.offsamples = settings.multisamples
@@ -86,7 +94,7 @@ class OffscreenRenderer:
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = settings.shadows
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = settings.reflections
         self._options = mujoco.MjvOption()
-        self._options.geomgroup[:] = VISIBLE_GEOM_GROUPS
+        self._options.geomgroup[:] = groups
         if not settings.markers:
             self._options.sitegroup[:] = 0
         self._perturb = mujoco.MjvPerturb()

@@ -42,6 +42,7 @@ SETTLE_ACTION = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0)
 """What is done before an episode begins: stand still and open the gripper, as evaluations of the field do."""
 
 Body = Literal["panda", "ur5e", "iiwa", "hand"]
+DEFAULT_BODY: Body = "panda"
 Quality = Literal["fast", "full"]
 
 
@@ -63,7 +64,7 @@ class LiberoConfig(Config):
     quality: Quality = "fast"
     max_decisions: PositiveInt | None = None
     settle: NonNegativeInt = 10
-    body: Body = "panda"
+    body: Body = DEFAULT_BODY
 
     @field_validator("cameras")
     @classmethod

@@ -12,9 +12,9 @@ from jaxtyping import Float
 from amplify.errors import DataError, UsageError
 from amplify.sim.libero import package
 from amplify.sim.libero.bodies import embodied, hide_arm, robot_of
-from amplify.sim.libero.config import HZ, SETTLE_ACTION, LiberoConfig
+from amplify.sim.libero.config import DEFAULT_BODY, HZ, SETTLE_ACTION, LiberoConfig
 from amplify.sim.libero.sampling import SamplingClock
-from amplify.sim.libero.tasks import LiberoTask, find_task, initial_states
+from amplify.sim.libero.tasks import BODY_MARK, LiberoTask, find_task, initial_states
 from amplify.sim.renderer import place_camera
 
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
@@ -36,6 +36,7 @@ class Snapshot:
     fixtures: tuple[np.ndarray, np.ndarray]
     clock: SamplingClock
     seen: np.ndarray
+    lamps: np.ndarray
     proprio: np.ndarray
     success: bool
     unstable: bool
@@ -73,6 +74,8 @@ class Simulation:
         self._free = self.model.jnt_qposadr[free][:, None] + np.arange(3)
         self._clock = SamplingClock(self.model.opt.timestep)
         self._seen = self.data.qpos.copy()
+        self._lamps = self.model.site_rgba[:, 3].copy()
+        self._shown: mujoco.MjData | None = None
         self.success = False
         self.unstable = False
         self.proprio: Float[np.ndarray, " p"] = self._proprio()
@@ -126,8 +129,7 @@ class Simulation:
         self.env._check_success()
         self.env._post_process()
         self._clock.restart()
-        self._seen[:] = self.data.qpos
-        self.proprio = self._proprio()
+        self._see(self.data.qpos)
         self.success = self.unstable = False
 
     def step(self, action: Float[np.ndarray, "7"]) -> bool:
@@ -149,8 +151,7 @@ class Simulation:
             self.robot.control(command, policy_step=substep == 0)
             mujoco.mj_step2(self.model, self.data)
             if self._clock.tick():
-                self._seen[:] = before
-                self.proprio = self._proprio()
+                self._see(before)
         del sim.forward
         self.unstable = self._blown_up()
         self.env._post_process()
@@ -186,24 +187,31 @@ class Simulation:
             fixtures=(self.model.body_pos[self._fixtures].copy(), self.model.body_quat[self._fixtures].copy()),
             clock=self._clock.copy(),
             seen=self._seen.copy(),
+            lamps=self._lamps.copy(),
             proprio=self.proprio.copy(),
             success=self.success,
             unstable=self.unstable,
         )
 
-    def restore(self, snapshot: Snapshot) -> None:
-        """Goes back to a snapshot of this task: from there everything happens as it did after it was taken."""
+    def restore(self, snapshot: Snapshot, *, derived: bool = True) -> None:
+        """Goes back to a snapshot of this task: from there everything happens as it did after it was taken.
+
+        Args:
+            snapshot: From `snapshot`.
+            derived: Whether poses, contacts and forces are computed too; the next step does so anyway.
+        """
         self.model.body_pos[self._fixtures], self.model.body_quat[self._fixtures] = snapshot.fixtures
         mujoco.mj_setState(self.model, self.data, snapshot.physics, STATE)
-        mujoco.mj_forward(self.model, self.data)
-        mujoco.mj_setState(self.model, self.data, snapshot.physics, STATE)
+        if derived:
+            mujoco.mj_forward(self.model, self.data)
+            mujoco.mj_setState(self.model, self.data, snapshot.physics, STATE)
         for kind in _BROKEN:
             self.data.warning[kind].number = 0
         for name, value in snapshot.controller.items():
             setattr(self.robot.controller, name, value.copy() if isinstance(value, np.ndarray) else value)
         self.robot.gripper.current_action = snapshot.gripper.copy()
         self._clock = snapshot.clock.copy()
-        self._seen[:] = snapshot.seen
+        self._seen[:], self._lamps[:] = snapshot.seen, snapshot.lamps
         self.proprio = snapshot.proprio.copy()
         self.success, self.unstable = snapshot.success, snapshot.unstable
         self.env._post_process()
@@ -211,6 +219,30 @@ class Simulation:
     def state(self) -> Float[np.ndarray, " n"]:
         """Time, positions and velocities, as the official files store them."""
         return np.concatenate([[self.data.time], self.data.qpos, self.data.qvel])
+
+    def _see(self, positions: np.ndarray) -> None:
+        self._seen[:], self._lamps[:] = positions, self.model.site_rgba[:, 3]
+        self.proprio = self._proprio()
+
+    @property
+    def scene(self) -> str:
+        """The name by which `scene_model` finds the scene with who acts in it ("libero_goal/turn_on_…@ur5e")."""
+        body = self.config.body
+        return self.task.scene if body == DEFAULT_BODY else f"{self.task.scene}{BODY_MARK}{body}"
+
+    def shown(self) -> mujoco.MjData:
+        """The scene as the cameras show it now: poses and lights only; the same object every time."""
+        self._shown = data = self._shown or mujoco.MjData(self.model)
+        data.qpos[:] = self._seen
+        mujoco.mj_kinematics(self.model, data)
+        mujoco.mj_comPos(self.model, data)
+        mujoco.mj_camlight(self.model, data)
+        return data
+
+    @property
+    def lamps(self) -> Float[np.ndarray, " sites"]:
+        """The opacity of every site as LIBERO's cameras show it now: something that is switched on glows."""
+        return self._lamps
 
     @property
     def seen(self) -> Float[np.ndarray, " q"]:

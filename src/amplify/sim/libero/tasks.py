@@ -14,6 +14,12 @@ from amplify.sim.libero import package
 
 PREFIX = "libero_"
 
+LANGUAGE = "_lan"
+"""How the names of LIBERO-PRO's suites end whose tasks are asked for in other words."""
+
+BODY_MARK = "@"
+"""Between the name of a scene and who acts in it, where that is not the Panda."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiberoTask:
@@ -98,12 +104,12 @@ def find_task(suite: str, task: str | int) -> LiberoTask:
 
 
 def find_scene(scene: str) -> LiberoTask:
-    """The task that a scene's name names (see `LiberoTask.scene`).
+    """The task that a scene's name names (see `LiberoTask.scene`), whoever acts in it.
 
     Raises:
         UnknownNameError: There is none.
     """
-    suite, _, name = scene.partition("/")
+    suite, _, name = scene.partition(BODY_MARK)[0].partition("/")
     return find_task(suite, name)
 
 
@@ -114,6 +120,29 @@ def initial_states(task: LiberoTask) -> Float[np.ndarray, "k n"]:
         DataError: The package has none for the task, or they are damaged.
     """
     return _states(task.suite, task.index).copy()
+
+
+def paraphrases(task: LiberoTask) -> tuple[str, ...]:
+    """Other sentences that ask for the same, which LIBERO-PRO's language variant of the suite has; maybe none."""
+    variant = f"{task.suite}{LANGUAGE}"
+    if variant not in suites():
+        return ()
+    same = [other.instruction for other in suite_tasks(variant) if other.name == task.name]
+    return tuple(sentence for sentence in same if sentence != task.instruction)
+
+
+def wrong_instruction(task: LiberoTask) -> str:
+    """The sentence of the next task of the suite that asks for something else, in the same scene where there is one."""
+    tasks = suite_tasks(task.suite)
+    others = [other for other in (*tasks[task.index + 1 :], *tasks[: task.index]) if other.goals != task.goals]
+    near = [other for other in others if _setting(other) == _setting(task)]
+    chosen = (near or others or tasks)[0]
+    return chosen.instruction
+
+
+def _setting(task: LiberoTask) -> str:
+    named = re.match(r"[A-Z_]*SCENE\d+_", task.name)
+    return named[0] if named else ""
 
 
 @functools.lru_cache(maxsize=128)

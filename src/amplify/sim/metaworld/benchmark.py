@@ -1,6 +1,7 @@
 """Meta-World as a set of tasks to act in."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from amplify.sim.metaworld.config import MetaWorldConfig
 from amplify.sim.metaworld.env import MetaWorldEnv
@@ -18,6 +19,15 @@ class MetaWorldBenchmark:
 
     def __init__(self, config: MetaWorldConfig | None = None):
         self.config = config or MetaWorldConfig()
+
+    def seen(self, size_px: int | None, quality: Literal["fast", "full"] | None) -> "MetaWorldBenchmark":
+        """The same tasks in images of another size or quality; None keeps what is."""
+        changes: dict[str, int | bool] = {} if size_px is None else {"width_px": size_px, "height_px": size_px}
+        if quality is not None:
+            full = quality == "full"
+            changes |= {"shadows": full, "reflections": full, "multisamples": 4 if full else 0}
+        render = self.config.render.model_copy(update=changes)
+        return MetaWorldBenchmark(self.config.model_copy(update={"render": render}))
 
     def tasks(self) -> Sequence[str]:
         """Short names in alphabetical order."""
