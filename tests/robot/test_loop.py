@@ -238,6 +238,7 @@ def test_episodes_are_apart():
         ("replan_every", 0),
         ("max_steps", 0),
         ("watchdog_s", -1),
+        ("priority", 100),
         ("give_up_s", 0),
     ],
 )

@@ -1,5 +1,6 @@
 """Watchdog, asker, faults, robots by name, the light arm."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -136,6 +137,37 @@ def test_the_watchdog_stops_a_robot_whose_camera_hangs():
     assert ("watchdog", True) in arm.stopped_in
     assert tally.missed > 20
     assert tally.acted > 12, "and goes on"
+
+
+def scheduling():
+    return os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK, sys.getswitchinterval()
+
+
+def test_the_loop_comes_before_others_and_leaves_things_as_they_were():
+    usual = scheduling()
+    found = {}
+
+    class Looking(KinematicArm):
+        def act(self, action):
+            found[threading.current_thread().name] = scheduling()
+            super().act(action)
+
+    class Asked(ArmExpert):
+        def infer(self, observation):
+            found[threading.current_thread().name] = scheduling()
+            return super().infer(observation)
+
+    run_robot(Looking(), Asked(), "reach", LoopConfig(rate_hz=50.0, max_steps=3))
+    assert found["MainThread"] == (usual[0], 0.0005)
+    assert scheduling() == usual
+    try:
+        run_robot(Looking(), Asked(), "reach", LoopConfig(rate_hz=50.0, max_steps=3, priority=5))
+    except ValueError as error:
+        assert "rtprio" in str(error)  # noqa: PT017  (not every computer permits it)
+    else:
+        assert found["MainThread"] == (os.SCHED_FIFO, 0.0005)
+        assert found["asking-the-policy"][0] == usual[0], "the policy's thread must not take the loop's place"
+    assert scheduling() == usual
 
 
 def test_lost_and_late_answers_are_drawn_with_a_seed():

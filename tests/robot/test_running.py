@@ -1,6 +1,10 @@
 """The command: figures, recordings, dry runs, bad usage."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -254,3 +258,26 @@ def test_limits_of_something_else(capsys, tmp_path):
     (tmp_path / "limits.json").write_text('{"dimensions": {"wing": {}}}')
     assert command("scripted", "--robot", "arm", "--limits", tmp_path / "limits.json") == 2
     assert "limits of wing; the robot's actions are shoulder_rad" in capsys.readouterr().err
+
+
+def test_interrupted_and_gone_on_with(tmp_path):
+    words = ["run-robot", "scripted", "--robot", "arm", "--episodes", "3", "--record", str(tmp_path / "data"), "--json"]
+    command = [sys.executable, "-m", "amplify", *words]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    try:
+        staged = tmp_path / "data" / ".staging" / "episode-000000" / "record.json"
+        while not staged.is_file():
+            assert first.poll() is None, first.communicate()
+            time.sleep(0.02)
+        first.send_signal(signal.SIGINT)
+        _, err = first.communicate(timeout=30)
+    finally:
+        first.kill()
+    assert first.returncode == 130, err
+    assert "Traceback" not in err
+    assert not (tmp_path / "data" / "meta").exists()
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["recorded"]["episodes"] == 3
+    assert sum(found["outcomes"].values()) == 2, "the first is not run again"
+    assert [e.info["seed"] for e in Dataset.open(tmp_path / "data", strict=True).episodes] == [0, 1, 2]

@@ -8,6 +8,7 @@ from amplify_client.realtime.faults import Faulty
 from amplify_client.realtime.limits import DimensionLimits, Limited, Limiter, Limits
 from amplify_client.realtime.log import StepLog
 from amplify_client.realtime.loop import Loop
+from amplify_client.realtime.priority import undisturbed
 from amplify_client.realtime.report import Tally
 from amplify_client.realtime.robot import STATE, Robot, load_robot
 from amplify_client.realtime.schedule import HandOver, Schedule
@@ -47,4 +48,5 @@ __all__ = [
     "Watchdog",
     "load_robot",
     "run_robot",
+    "undisturbed",
 ]

@@ -7,6 +7,7 @@ from amplify_client.realtime.asking import Asker
 from amplify_client.realtime.clock import Clock, WallClock
 from amplify_client.realtime.episode import Episode
 from amplify_client.realtime.limits import Limiter
+from amplify_client.realtime.priority import undisturbed
 from amplify_client.realtime.report import Tally
 from amplify_client.realtime.robot import Robot
 from amplify_client.realtime.settings import LoopConfig
@@ -63,8 +64,10 @@ class Loop:
             self.robot.observe()  # the first picture of a camera or simulator may take long: not on the clock
             for observer in observers:
                 observer.begin(instruction, seed)
+            stack.enter_context(undisturbed(config.priority))
             if config.watchdog_s and not config.dry_run:
-                episode.watchdog = stack.enter_context(Watchdog(self.robot.stop, config.watchdog_s))
+                episode.watchdog = Watchdog(self.robot.stop, config.watchdog_s, priority=config.priority)
+                stack.enter_context(episode.watchdog)
             outcome = episode.acted_out()
         tally = episode.tally
         tally.outcomes[outcome] = 1

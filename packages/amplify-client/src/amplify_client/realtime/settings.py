@@ -20,6 +20,7 @@ class LoopConfig:
         merge: See `Schedule`.
         fade_steps: See `Schedule`.
         decay: See `Schedule`.
+        priority: Of the loop's thread, see `undisturbed`; 0 for none.
         dry_run: Nothing is sent to the robot, not even a stop.
     """
 
@@ -32,6 +33,7 @@ class LoopConfig:
     merge: Merge = "newest"
     fade_steps: int = 0
     decay: float = 0.01
+    priority: int = 0
     dry_run: bool = False
 
     def __post_init__(self) -> None:
@@ -41,5 +43,7 @@ class LoopConfig:
         for name in ("replan_every", "max_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} counts from 1, and is {getattr(self, name)}")
+        if not 0 <= self.priority <= 99:
+            raise ValueError(f"priority is in 0 … 99, and not {self.priority}")
         if self.watchdog_s < 0:
             raise ValueError(f"watchdog_s is 0 or more, and not {self.watchdog_s}")

@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
+from amplify_client.realtime.priority import prioritised
+
 
 class Watchdog:
     """Calls ``stop`` from a thread of its own where nobody has fed it for too long; once, until it is fed again.
@@ -11,15 +13,16 @@ class Watchdog:
     Args:
         stop: Makes the robot hold still.
         patience_s: Longest time between two feedings.
+        priority: Of its thread, see `amplify_client.realtime.undisturbed`.
 
     Raises:
         ValueError: No time at all.
     """
 
-    def __init__(self, stop: Callable[[], object], patience_s: float):
+    def __init__(self, stop: Callable[[], object], patience_s: float, *, priority: int = 0):
         if not patience_s > 0:
             raise ValueError(f"a watchdog's patience is above 0 s, and not {patience_s}")
-        self.stop, self.patience_s = stop, patience_s
+        self.stop, self.patience_s, self.priority = stop, patience_s, priority
         self.fired = 0
         self._fed = threading.Condition()
         self._feedings = 0
@@ -46,12 +49,13 @@ class Watchdog:
         self._thread.join(timeout=1.0)
 
     def _watch(self) -> None:
-        while not self._ended:
-            seen = self._feedings
-            if not self._fed_since(seen, self.patience_s):
-                self.fired += 1
-                self.stop()
-                self._fed_since(seen, None)
+        with prioritised(self.priority):
+            while not self._ended:
+                seen = self._feedings
+                if not self._fed_since(seen, self.patience_s):
+                    self.fired += 1
+                    self.stop()
+                    self._fed_since(seen, None)
 
     def _fed_since(self, seen: int, patience_s: float | None) -> bool:
         with self._fed:
