@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_serializer
 
 from amplify import rng
 from amplify.config import Config
@@ -75,10 +75,18 @@ class RolloutConfig(Config):
     size_px: PositiveInt | None = None
     quality: Literal["fast", "full"] | None = None
 
+    @model_serializer(mode="wrap")
+    def _without_unused(self, handler: Any) -> dict[str, Any]:
+        # Settings that came later are left out where they are not used: fingerprints of older results stay valid.
+        return {k: v for k, v in handler(self).items() if k not in _LATER or getattr(self, k) != _LATER[k]}
+
     @property
     def episodes(self) -> int:
         """Initial states a task."""
         return len(self.initial_states) or self.rollouts
+
+
+_LATER: dict[str, Any] = {"initial_states": (), "size_px": None, "quality": None}
 
 
 @dataclass(frozen=True, slots=True)
