@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 EXAMPLES = int(os.environ.get("AMPLIFY_MALFORMED", "25"))
-"""Of each test; ten thousand and more with AMPLIFY_MALFORMED=4000."""
+"""Of each test; ten thousand and more with AMPLIFY_MALFORMED=2500."""
 
 GOOD = pack(sent())
 many = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -12,7 +12,7 @@ from lerobot.utils.constants import ACTION
 from amplify.errors import UsageError, pick
 from amplify.inverse import InverseConfig
 from amplify.policy import ControllerConfig
-from lerobot_policy_amplify.architecture import bundle_folder, described_in
+from lerobot_policy_amplify.architecture import MOTION, bundle_folder, described_in
 
 SIZES = {name: getattr(InverseConfig, name) for name in ("quickstart", "tiny", "small", "paper")}
 """Presets of inverse dynamics by name."""
@@ -98,8 +98,10 @@ class AmplifyConfig(PreTrainedConfig):
             )
         pick(self.fit, dict.fromkeys(("pad", "stretch")), kind="way to make images square (fit)")
         if self.bundle:
-            models = described_in(bundle_folder(self.bundle), needed=("tokenizer", "forward", "inverse"))
+            models = described_in(bundle_folder(self.bundle), needed=(*MOTION, "inverse"))
             self.chunk_size = int(models["inverse"]["config"]["action_horizon"])
+        if self.motion_bundle:
+            described_in(bundle_folder(self.motion_bundle), needed=MOTION)
         if not self.architecture and not self.bundle:
             self.inverse_config()
         if not 1 <= self.n_action_steps <= self.chunk_size:
