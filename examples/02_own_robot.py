@@ -10,8 +10,9 @@ On the robot's computer (pip install amplify-client):
     python examples/02_own_robot.py ws://10.0.0.5:8000
     python examples/02_own_robot.py --smoke                          # no server: a script answers in its place
 
-Where the full package is on the robot's computer, ``amplify run-robot ws://… --robot 02_own_robot:MyRobot`` is the same
-and records as well. Below, a simulated arm stands where the motors and cameras of yours belong.
+``--record FOLDER`` keeps what was seen and sent; ``amplify import robot FOLDER --out DATASET`` makes a dataset of it,
+where the full package is. There, ``amplify run-robot ws://… --robot 02_own_robot:MyRobot`` is the same loop. Below, a
+simulated arm stands where the motors and cameras of yours belong.
 """
 
 import argparse
@@ -21,7 +22,15 @@ from functools import partial
 
 import numpy as np
 from amplify_client import PolicyClient
-from amplify_client.realtime import ArmExpert, KinematicArm, LoopConfig, ReconnectingClient, StepLog, run_robot
+from amplify_client.realtime import (
+    ArmExpert,
+    EpisodeFolder,
+    KinematicArm,
+    LoopConfig,
+    ReconnectingClient,
+    StepLog,
+    run_robot,
+)
 
 
 class MyRobot:
@@ -79,6 +88,7 @@ def main() -> None:
     parser.add_argument("--max-steps", type=int, default=200)
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--log", default="steps.jsonl")
+    parser.add_argument("--record", help="a folder of episodes; amplify import robot makes a dataset of it")
     parser.add_argument("--smoke", action="store_true")
     given = parser.parse_args()
     if given.smoke:
@@ -90,11 +100,15 @@ def main() -> None:
         parser.error("name a server, or try --smoke")
 
     robot, log = MyRobot(), StepLog(given.log)
+    observers = [log]
+    if given.record:
+        names = {"action_names": robot.action_names, "state_names": robot.state_names}
+        observers.append(EpisodeFolder(given.record, rate_hz=given.rate, **names))
     # A plan is asked for every four actions and computed while they are carried out. Without a plan younger than a
     # second the robot is stopped; after five seconds the episode ends.
     config = LoopConfig(rate_hz=given.rate, replan_every=4, max_steps=given.max_steps, dry_run=given.dry_run)
     try:
-        figures = run_robot(robot, policy, given.text, config, seeds=range(given.episodes), observers=[log])
+        figures = run_robot(robot, policy, given.text, config, seeds=range(given.episodes), observers=observers)
     finally:
         log.close()
         robot.close()

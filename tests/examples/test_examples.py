@@ -50,9 +50,10 @@ def test_own_videos(tmp_path):
 
 
 def test_own_robot(tmp_path):
-    done = start("02_own_robot", "--smoke", "--rate", 40, "--max-steps", 8, folder=tmp_path)
+    done = start("02_own_robot", "--smoke", "--rate", 40, "--max-steps", 8, "--record", "kept", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["steps"]["acted"] == 8
+    assert run(["import", "robot", str(tmp_path / "kept"), "--out", str(tmp_path / "data")]) == 0
     info = BundleInfo(
         cameras=("image",), frame_size_px=16, action_names=("a", "b"), proprio_names=("shoulder_rad", "elbow_rad")
     )

@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import robomimic": ("amplify.cli.import_", "demonstrations in robomimic's HDF5 layout → a dataset"),
     "import reference-tracks": ("amplify.cli.import_", "LIBERO's demonstrations with the reference's tracks"),
     "import lerobot": ("amplify.cli.import_", "LeRobot datasets of versions 2 and 3, whole or in part"),
+    "import robot": ("amplify.cli.robot", "episodes that amplify-client kept on a robot's computer → a dataset"),
     "import reference": ("amplify.cli.import_", "checkpoints of the reference implementation → a bundle"),
     "parity": ("amplify.cli.parity", "compare ours with arrays that the reference implementation computed"),
     "serve": ("amplify.cli.serve", "a policy for robots: openpi's websocket protocol"),

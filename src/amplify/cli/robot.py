@@ -1,4 +1,4 @@
-"""``amplify run-robot``: a policy acts on a robot, in real time."""
+"""``amplify run-robot``: a policy acts on a robot, in real time; ``amplify import robot``: what one's computer kept."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -129,3 +129,22 @@ def run_robot(
             raise AmplifyError("cannot write", got=str(error), remedy="choose another --log or --record") from None
     finally:
         machine.close()
+
+
+def robot(
+    folder: Positional[Path], /, *, out: Path, keep: Literal["all", "success"] = "all", strict: bool = False
+) -> dict[str, Any]:
+    """Makes a dataset of the episodes that amplify_client kept on a robot's computer (EpisodeFolder).
+
+    Args:
+        folder: Of the files episode-*.npz.
+        out: Folder of the dataset.
+        keep: Which episodes.
+        strict: Whether one episode that cannot be used ends the command with an error.
+    """
+    from amplify.cli.track import refuse_set_aside
+    from amplify.robot.kept import import_kept
+
+    summary = import_kept(folder, out, keep=keep)
+    refuse_set_aside(summary, strict=strict)
+    return summary

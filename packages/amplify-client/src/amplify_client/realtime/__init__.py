@@ -5,6 +5,7 @@ from amplify_client.realtime.asking import Answer, Asker, ReconnectingClient, Th
 from amplify_client.realtime.clock import Clock, ManualClock, WallClock
 from amplify_client.realtime.episode import GAVE_UP, STEP_LIMIT, SUCCESS
 from amplify_client.realtime.faults import Faulty
+from amplify_client.realtime.keeping import EpisodeFolder
 from amplify_client.realtime.limits import DimensionLimits, Limited, Limiter, Limits
 from amplify_client.realtime.log import StepLog
 from amplify_client.realtime.loop import Loop
@@ -27,6 +28,7 @@ __all__ = [
     "Asker",
     "Clock",
     "DimensionLimits",
+    "EpisodeFolder",
     "Faulty",
     "HandOver",
     "KinematicArm",
