@@ -80,11 +80,11 @@ def _sized(budget: str, steps: int, **changes: Any) -> LabConfig:
 
 
 def _laptop(**changes: Any) -> LabConfig:
-    return _sized("laptop", 3000, **changes)
+    return _sized("laptop", 4000, **changes)
 
 
 def _long(**changes: Any) -> LabConfig:
-    return _sized("long", 12000, **{"videos": 50, "demos": 20, "training_seeds": 3, **changes})
+    return _sized("long", 16000, **{"videos": 50, "demos": 20, "training_seeds": 3, **changes})
 
 
 BUDGETS: dict[str, Callable[..., LabConfig]] = {"smoke": _smoke, "laptop": _laptop, "long": _long}
