@@ -69,6 +69,9 @@ def test_files_that_cannot_be_used_are_set_aside(folder, tmp_path, capsys):
     assert imported(kept, tmp_path / "data") == 0
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert found["episodes"] == 1
+    (kept / "episode-000003.npz").write_bytes(b"")
+    assert imported(kept, tmp_path / "again") == 0, "the first of them is no exception"
+    capsys.readouterr()
     assert sorted(found["set_aside"]) == [f"episode-00000{n}.npz" for n in (5, 6, 7, 8)]
     assert "damaged" in found["set_aside"]["episode-000007.npz"]
     assert imported(kept, tmp_path / "strict", "--strict") == 1

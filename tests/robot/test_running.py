@@ -87,8 +87,9 @@ def test_what_is_interrupted_leaves_nothing_and_is_gone_on_with(tmp_path):
     recorded(second, 1, [step(0), step(1), step(2)])
     assert second.finish()["episodes"] == 2
     assert [episode.length for episode in Dataset.open(root, strict=True).episodes] == [2, 3]
+    assert recorder(root).missing([0, 1]) == []
     with pytest.raises(DataError, match="finished dataset"):
-        recorder(root).staged()
+        recorder(root).missing([1, 2])
 
 
 def test_a_recording_of_another_robot_is_left_alone(tmp_path):
@@ -171,8 +172,12 @@ def test_the_simulated_arm_is_run_and_recorded(tmp_path, capsys):
     assert len(acting) == found["steps"]["acted"]
     assert [line["event"] for line in lines if "event" in line] == ["begin", "end"] * 2
     assert any(line["limited"] == ["elbow_rad: velocity"] and line["asked"] != line["action"] for line in acting)
-    # The same command has nothing left to do but to say that it is done.
-    assert command("scripted", "--robot", "arm", "--record", tmp_path / "data") == 1
+    # The same command has nothing left to do; another one would have.
+    again = ["scripted", "--robot", "arm", "--seed", 5, "--rate", 50, "--record", tmp_path / "data"]
+    assert command(*again, "--episodes", 2) == 0
+    found = summary(capsys)
+    assert (found["steps"]["acted"], found["recorded"]["episodes"]) == (0, 2)
+    assert command(*again, "--episodes", 3) == 1
     assert "finished dataset" in capsys.readouterr().err
 
 

@@ -38,26 +38,28 @@ def import_kept(folder: Path, out: Path, *, keep: Keep = "all") -> dict[str, Any
     for path in paths:
         try:
             found = _read(path)
-            recorder = recorder or Recorder(
-                out,
-                rate_hz=float(found["rate_hz"]),
-                action_names=found["action_names"].tolist(),
-                state_names=found["state_names"].tolist(),
-                robot_type=str(found["robot_type"]),
-                keep=keep,
-            )
-            seed = int(found["seed"])
-            if Recorder.key(seed) in recorder.staged():
-                continue
-            recorder.begin(str(found["instruction"]), seed)
-            for step in _steps(found):
-                recorder.saw(step)
+        except DataError as error:
+            aside[path.name] = str(error).splitlines()[0]
+            continue
+        recorder = recorder or Recorder(
+            out,
+            rate_hz=float(found["rate_hz"]),
+            action_names=found["action_names"].tolist(),
+            state_names=found["state_names"].tolist(),
+            robot_type=str(found["robot_type"]),
+            keep=keep,
+        )
+        if not recorder.missing([int(found["seed"])]):
+            continue
+        recorder.begin(str(found["instruction"]), int(found["seed"]))
+        for step in _steps(found):
+            recorder.saw(step)
+        try:
             recorder.end(str(found["outcome"]))
         except DataError as error:
-            if recorder is None or (out / "meta" / "info.json").is_file():
-                raise
             aside[path.name] = str(error).splitlines()[0]
-    assert recorder is not None, "there is at least one file, and it was read or raised"
+    if recorder is None:
+        raise DataError(f"no episode of {folder} can be read", got="; ".join(aside.values()))
     done = recorder.finish()
     set_aside = aside | {f"{key}.npz": why for key, why in done["left_out"].items()}
     if not done["episodes"]:

@@ -10,6 +10,8 @@ import numpy as np
 from amplify_client.realtime import STATE, SUCCESS, Step
 
 from amplify.data.dataset import DatasetSpec, DatasetWriter, Episode
+from amplify.data.info import read_lines
+from amplify.data.layout import NOTES_PATH
 from amplify.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -55,23 +57,36 @@ class Recorder:
         self._told, self._seed = "", 0
         self.left_out: dict[str, str] = {}
 
+    @property
+    def finished(self) -> bool:
+        """Whether the folder is a whole dataset, to which nothing is added."""
+        return (self.root / "meta" / "info.json").is_file()
+
     @staticmethod
     def key(seed: int) -> str:
         """Of the episode with this seed, for resuming."""
         return f"episode-{seed:06d}"
 
     def staged(self) -> frozenset[str]:
-        """Keys of the episodes that are safely on disk already.
-
-        Raises:
-            DataError: The folder is a finished dataset.
-        """
-        if (self.root / "meta" / "info.json").is_file():
-            raise DataError(f"{self.root} is a finished dataset", remedy="record into another folder")
+        """Keys of the episodes that are safely on disk already."""
+        if self.finished:
+            return frozenset(line["key"] for line in read_lines(self.root / NOTES_PATH))
         staging = self.root / ".staging"
         if not staging.is_dir():
             return frozenset()
         return frozenset(p.name for p in staging.iterdir() if (p / "record.json").is_file() and p.name[0] != ".")
+
+    def missing(self, seeds: Sequence[int]) -> list[int]:
+        """Those of the seeds whose episodes are still to be recorded.
+
+        Raises:
+            DataError: There are some, and the folder is a finished dataset.
+        """
+        staged = self.staged()
+        left = [seed for seed in seeds if self.key(seed) not in staged]
+        if left and self.finished:
+            raise DataError(f"{self.root} is a finished dataset", remedy="record into another folder")
+        return left
 
     def begin(self, instruction: str, seed: int) -> None:
         """A new episode; rows of one that did not end are dropped."""
@@ -107,7 +122,7 @@ class Recorder:
             DataError: Nothing was recorded.
         """
         keys = sorted(self.staged())
-        if keys:
+        if keys and not self.finished:
             writer = self._writer or DatasetWriter(self.root, self._left_by_before())
             writer.finalize(keys)
         return {"dataset": str(self.root), "episodes": len(keys), "left_out": dict(self.left_out)}

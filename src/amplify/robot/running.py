@@ -141,8 +141,7 @@ def run(robot: Robot, policy: Infers, loop: LoopConfig, config: RunConfig) -> di
             robot_type=config.robot_type,
             keep=config.keep,
         )
-        staged = recorder.staged()
-        seeds = [seed for seed in seeds if Recorder.key(seed) not in staged]
+        seeds = recorder.missing(seeds)
         observers.append(recorder)
     limits = None if config.limits is None else limits_of(config.limits)
     tally = Tally(loop.rate_hz)
