@@ -10,10 +10,11 @@ from torch import Tensor
 
 from amplify.errors import DataError, UsageError, pick
 from amplify.sim.geometry import Pinhole, Scene
+from amplify.sim.libero.scenes import scene_model as libero_scene
 from amplify.sim.metaworld.simulation import scene_model
 from amplify.types import Clip, TrackWindow
 
-SCENES: Mapping[str, Callable[[str], mujoco.MjModel]] = {"metaworld": scene_model}
+SCENES: Mapping[str, Callable[[str], mujoco.MjModel]] = {"metaworld": scene_model, "libero": libero_scene}
 """Simulator → (scene's name → model): who can rebuild a recorded scene."""
 
 RESTING = 1e-5

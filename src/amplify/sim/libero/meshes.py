@@ -30,7 +30,10 @@ CREASE = np.cos(np.deg2rad(45.0))
 LEFT_OVER = 1.25
 """A mesh that keeps so many times the faces that are wanted is simplified in another way."""
 
-VERSION = 2
+SCRAPS = 5
+"""Times as many faces as are wanted are kept of such a mesh, whose shape is lost with fewer."""
+
+VERSION = 4
 """Of the method: part of a cached mesh's name."""
 
 _FIELDS = ("vertices", "faces", "normals", "face_normals", "texture", "face_texture")
@@ -57,17 +60,43 @@ def simplify_meshes(model: mujoco.MjModel, cache: Path | None = None) -> None:
     Raises:
         MissingDependencyError: fast-simplification is not installed.
     """
-    cache = cache or package.cache() / "meshes"
     for number in range(model.nmesh):
-        max_faces = MAX_ARM_FACES if _of_arm(model, number) else MAX_FACES
-        if model.mesh_facenum[number] > max_faces:
-            _put(model, number, _cached(_mesh(model, number), cache, max_faces))
+        light = light_mesh(model, number, cache)
+        if len(light.faces) < model.mesh_facenum[number]:
+            _put(model, number, light)
+
+
+def light_mesh(model: mujoco.MjModel, number: int, cache: Path | None = None) -> Mesh:
+    """A mesh of a model, simplified where it has too many faces; in the frame in which MuJoCo keeps it.
+
+    Args:
+        model: Only read.
+        number: MuJoCo's, of the mesh.
+        cache: Where simplified meshes are kept by their content; by default in the user's cache folder.
+
+    Raises:
+        MissingDependencyError: fast-simplification is not installed.
+    """
+    mesh = _mesh(model, number)
+    if not _textured(model, number):
+        # Where a mesh would be cut open for a picture that it does not have, holes appear.
+        mesh = mesh._replace(texture=mesh.texture[:0], face_texture=np.zeros_like(mesh.faces))
+    max_faces = MAX_ARM_FACES if _of_arm(model, number) else MAX_FACES
+    return _cached(mesh, cache or package.cache() / "meshes", max_faces) if len(mesh.faces) > max_faces else mesh
+
+
+def _used_by(model: mujoco.MjModel, number: int) -> np.ndarray:
+    return np.flatnonzero((model.geom_type == mujoco.mjtGeom.mjGEOM_MESH) & (model.geom_dataid == number))
 
 
 def _of_arm(model: mujoco.MjModel, number: int) -> bool:
-    shown = (model.geom_type == mujoco.mjtGeom.mjGEOM_MESH) & (model.geom_dataid == number)
-    owners = {model.body(int(body)).name for body in model.geom_bodyid[shown]}
+    owners = {model.body(int(body)).name for body in model.geom_bodyid[_used_by(model, number)]}
     return all(name.startswith(ARM) for name in owners)
+
+
+def _textured(model: mujoco.MjModel, number: int) -> bool:
+    materials = model.geom_matid[_used_by(model, number)]
+    return bool((model.mat_texid[materials[materials >= 0]] >= 0).any())
 
 
 def _cached(mesh: Mesh, cache: Path, max_faces: int) -> Mesh:
@@ -111,7 +140,7 @@ def simplified(mesh: Mesh, max_faces: int) -> Mesh:
     moved, kept = np.asarray(moved, dtype=np.float64), np.asarray(kept, dtype=np.int64)
     if not len(texture) and len(kept) > LEFT_OVER * count:
         # Loose scraps have no edges in common that could be taken away: they are drawn into one.
-        moved, kept = _drawn_together(points, faces, count)
+        moved, kept = _drawn_together(points, faces, SCRAPS * count)
     if len(texture):
         # Each vertex looks as the one of those merged into it that was nearest.
         order = np.argsort(-np.linalg.norm(points - moved[target], axis=-1), kind="stable")
@@ -228,4 +257,6 @@ def _put(model: mujoco.MjModel, number: int, mesh: Mesh) -> None:
     fill(model.mesh_texcoord, model.mesh_texcoordadr[number], mesh.texture)
     fill(model.mesh_facetexcoord, face, mesh.face_texture)
     model.mesh_vertnum[number], model.mesh_facenum[number] = len(mesh.vertices), len(mesh.faces)
+    if not len(mesh.texture):
+        model.mesh_texcoordadr[number] = -1
     model.mesh_normalnum[number], model.mesh_texcoordnum[number] = len(mesh.normals), len(mesh.texture)
