@@ -15,7 +15,7 @@ class OracleConfig(Config):
     speed_m_s: tuple[float, float] = (0.18, 0.28)
     """Slowest and fastest pace through free space; each performance has its own."""
     noise: float = Field(default=0.08, ge=0.0, le=0.5)
-    """Standard deviation of what disturbs the hand's motion through free space, in action units; it is recovered from."""
+    """Standard deviation of what disturbs the hand in free space, in action units; it is recovered from."""
     approach_m: tuple[float, float] = (0.06, 0.12)
     """Lowest and highest point above a grasp from which it is approached."""
     detour_m: float = Field(default=0.03, ge=0.0)

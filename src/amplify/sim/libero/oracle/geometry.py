@@ -1,6 +1,6 @@
 """Collision geometry as oriented boxes and points, in the world's frame."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mujoco
 import numpy as np
@@ -38,13 +38,31 @@ class Boxes:
         outside = np.maximum(np.abs(local) - self.half, 0.0)
         return self[np.linalg.norm(outside, axis=1) < radius]
 
-    def contain(self, points: Float[np.ndarray, "*p 3"], margin: float = 0.0) -> Bool[np.ndarray, "*p"]:
-        """Which points lie in any of the boxes, or within a margin of one."""
-        flat = points.reshape(-1, 3)
-        inside = np.zeros(len(flat), dtype=bool)
-        for center, rotation, half in zip(self.center, self.rotation, self.half):
-            inside |= (np.abs((flat - center) @ rotation) <= half + margin).all(axis=1)
-        return inside.reshape(points.shape[:-1])
+    def grown(self, margin: float) -> "Boxes":
+        """The same boxes, larger on every side."""
+        return replace(self, half=self.half + margin)
+
+    def overlap(self, other: "Boxes") -> Bool[np.ndarray, "n m"]:
+        """Which of these boxes reach into which of the others.
+
+        Source: Gottschalk, Lin, Manocha, OBBTree: a hierarchical structure for rapid interference detection, 1996.
+        """
+        turn = np.einsum("nji,mjk->nmik", self.rotation, other.rotation)
+        way = np.einsum("nji,nmj->nmi", self.rotation, other.center[None] - self.center[:, None])
+        size = np.abs(turn) + 1e-9
+        mine, theirs = self.half[:, None], other.half[None]
+        apart = (np.abs(way) > mine + np.einsum("nmik,mk->nmi", size, other.half)).any(-1)
+        back = np.einsum("nmik,nmi->nmk", turn, way)
+        apart |= (np.abs(back) > theirs + np.einsum("nmik,ni->nmk", size, self.half)).any(-1)
+        for i in range(3):
+            i1, i2 = (i + 1) % 3, (i + 2) % 3
+            for k in range(3):
+                k1, k2 = (k + 1) % 3, (k + 2) % 3
+                distance = np.abs(way[..., i2] * turn[..., i1, k] - way[..., i1] * turn[..., i2, k])
+                reach = mine[..., i1] * size[..., i2, k] + mine[..., i2] * size[..., i1, k]
+                reach = reach + theirs[..., k1] * size[..., i, k2] + theirs[..., k2] * size[..., i, k1]
+                apart |= distance > reach
+        return ~apart
 
     def surface(self, spacing: float) -> Float[np.ndarray, "p 3"]:
         """Points on all faces, about a spacing apart."""

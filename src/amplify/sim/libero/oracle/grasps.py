@@ -1,6 +1,5 @@
 """Top-down grasps of an object, scored by how its collision geometry lies between the fingers."""
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +19,9 @@ FLANGE_HALF_M, FLANGE_TOP_M = 0.058, -0.22
 WIDEST_M = 0.074
 NARROWEST_M = 0.001
 
-YAWS = 16
+YAWS = 12
 MARGIN_M = 0.002
+MOST_GRASPS, MOST_LOOKED_AT = 12, 400
 POINT_SPACING_M = 0.004
 DEEPEST_M = 0.028
 """How far the highest part of an object may reach between the fingers above the pads' middle."""
@@ -47,8 +47,7 @@ def top_down_grasps(
     surroundings: Boxes,
     *,
     generator: np.random.Generator,
-    tilt: Float[np.ndarray, "3 3"] | None = None,
-    centers: int = 60,
+    centers: int = 32,
 ) -> list[Grasp]:
     """Grasps that fit, best first.
 
@@ -70,15 +69,22 @@ def top_down_grasps(
                 found.append(grasp)
     middle_xy = middle[:2]
     scored = sorted((_rated(grasp, middle_xy, top) for grasp in found), key=lambda grasp: -grasp.score)
+    return _free(scored, target, surroundings, tight=False) or _free(scored, target, surroundings, tight=True)
+
+
+def _free(scored: list[Grasp], target: Boxes, surroundings: Boxes, *, tight: bool) -> list[Grasp]:
+    """The best grasps that hit nothing and differ; if tight, with the fingers and the palm alone, and no margin."""
     chosen: list[Grasp] = []
     looked = 0
     for grasp in scored:
-        if len(chosen) >= 12 or looked >= 250:
+        if len(chosen) >= MOST_GRASPS or looked >= MOST_LOOKED_AT:
             break
         if any(_alike(grasp, other) for other in chosen):
             continue
         looked += 1
-        if not _collides(grasp, target, surroundings):
+        hand = hand_boxes(grasp.position, grasp.rotation)
+        hand = hand[np.arange(3)].grown(-MARGIN_M) if tight else hand.grown(MARGIN_M)
+        if not hand.overlap(surroundings).any() and not hand.overlap(target).any():
             chosen.append(grasp)
     return chosen
 
@@ -135,36 +141,37 @@ def _alike(one: Grasp, other: Grasp) -> bool:
     return bool(np.linalg.norm(one.position - other.position) < 0.012 and turn < 0.25)
 
 
-@functools.lru_cache(maxsize=32)
-def hand_points(opening: float = OPENING_M) -> Float[np.ndarray, "p 3"]:
-    """Points in the fingers and the palm, in the hand's frame.
+def hand_boxes(
+    position: Float[np.ndarray, "3"], rotation: Float[np.ndarray, "3 3"], opening: float = OPENING_M
+) -> Boxes:
+    """The fingers, the palm and the flange of a hand.
 
     Args:
+        position: Of the point between the fingertips, in metres.
+        rotation: Of the hand in the world.
         opening: Distance between the fingers, in metres.
     """
-    parts = []
-    for sign in (-1.0, 1.0):
-        inner = opening / 2
-        axes = (
-            sign * np.linspace(inner, inner + FINGER_THICKNESS_M, 5),
-            np.linspace(-FINGER_HALF_WIDTH_M, FINGER_HALF_WIDTH_M, 4),
-            np.linspace(PALM_M, TIP_M, 8),
-        )
-        parts.append(np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3))
-    blocks = (
-        (PALM_HALF_M[0], PALM_HALF_M[1], PALM_TOP_M, PALM_M, (16, 6, 8)),
-        (FLANGE_HALF_M, FLANGE_HALF_M, FLANGE_TOP_M, PALM_TOP_M, (6, 6, 6)),
+    finger = (opening + FINGER_THICKNESS_M) / 2.0, (TIP_M + PALM_M) / 2.0
+    center = np.array(
+        [
+            (-finger[0], 0.0, finger[1]),
+            (finger[0], 0.0, finger[1]),
+            (0.0, 0.0, (PALM_TOP_M + PALM_M) / 2.0),
+            (0.0, 0.0, (FLANGE_TOP_M + PALM_TOP_M) / 2.0),
+        ]
     )
-    for half_along, half_across, top, bottom, counts in blocks:
-        axes = (
-            np.linspace(-half_along, half_along, counts[0]),
-            np.linspace(-half_across, half_across, counts[1]),
-            np.linspace(top, bottom, counts[2]),
-        )
-        parts.append(np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3))
-    return np.concatenate(parts)
-
-
-def _collides(grasp: Grasp, target: Boxes, surroundings: Boxes) -> bool:
-    points = hand_points() @ grasp.rotation.T + grasp.position
-    return bool(target.contain(points, MARGIN_M).any() or surroundings.contain(points, MARGIN_M).any())
+    long = (TIP_M - PALM_M) / 2.0
+    half = np.array(
+        [
+            (FINGER_THICKNESS_M / 2.0, FINGER_HALF_WIDTH_M, long),
+            (FINGER_THICKNESS_M / 2.0, FINGER_HALF_WIDTH_M, long),
+            (*PALM_HALF_M, (PALM_M - PALM_TOP_M) / 2.0),
+            (FLANGE_HALF_M, FLANGE_HALF_M, (PALM_TOP_M - FLANGE_TOP_M) / 2.0),
+        ]
+    )
+    return Boxes(
+        center=center @ rotation.T + position,
+        rotation=np.repeat(rotation[None], len(half), axis=0),
+        half=half,
+        body=np.zeros(len(half), dtype=int),
+    )

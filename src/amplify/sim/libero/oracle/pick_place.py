@@ -8,7 +8,7 @@ from jaxtyping import Float
 from amplify.sim.libero.oracle.arm import Arm
 from amplify.sim.libero.oracle.config import OracleConfig
 from amplify.sim.libero.oracle.geometry import Boxes
-from amplify.sim.libero.oracle.grasps import OPENING_M, Grasp, hand_points, top_down_grasps
+from amplify.sim.libero.oracle.grasps import OPENING_M, Grasp, hand_boxes, top_down_grasps
 from amplify.sim.libero.oracle.scene import Scene
 from amplify.sim.libero.oracle.trace import Failed
 
@@ -24,6 +24,8 @@ HIGHEST_M = 0.55
 """Above the robot's base; the arm reaches no further with its hand down."""
 
 GONE_M = 0.06
+TOO_HIGH_M = 0.02
+ASIDE_M = 0.012
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +73,9 @@ def take(scene: Scene, arm: Arm, name: str, grasp: Grasp) -> None:
     rise_to(scene, arm, above)
     detour(arm, above)
     arm.go(above, grasp.rotation, tolerance=0.012, free=True)
-    if not arm.go(grasp.position, grasp.rotation, speed=max(SLOW_M_S, 0.6 * arm.style.speed_m_s), tolerance=0.005):
-        # Something is in the way; the fingers close where they are unless they hang far too high.
-        if arm.position[2] - grasp.position[2] > 0.02:
-            raise Failed(f"the hand did not reach {name}")
+    arm.go(grasp.position, grasp.rotation, speed=max(SLOW_M_S, 0.6 * arm.style.speed_m_s), tolerance=0.005)
+    if arm.position[2] - grasp.position[2] > TOO_HIGH_M:
+        raise Failed(f"the hand did not reach {name}")
     arm.close()
     before = scene.position(name)
     start = arm.position
@@ -127,11 +128,33 @@ def clear_height(
 ) -> float:
     """The lowest height, from a position upwards, at which the hand hits nothing but what it holds."""
     obstacles = scene.surroundings([name]).near(position, NEAR_M)
-    points = hand_points(opening) @ rotation.T
     for height in np.arange(position[2], position[2] + 0.2, 0.006):
-        if not obstacles.contain(points + np.array([position[0], position[1], height]), 0.002).any():
+        hand = hand_boxes(np.array([position[0], position[1], height]), rotation, opening)
+        if not hand.overlap(obstacles).any():
             return float(height)
     return float(position[2])
+
+
+def step_aside(scene: Scene, arm: Arm, name: str) -> None:
+    """Moves the object in the fingers sideways from under whatever hangs over it, so that it can rise."""
+    corners = scene.boxes(name).corners.reshape(-1, 3)
+    low, high = corners.min(0), corners.max(0)
+    above = scene.surroundings([name]).corners
+    above = above[(above[..., 2].min(1) > high[2] - 0.01) & (above[..., 2].max(1) < high[2] + 0.4)]
+    under, over = above[..., :2].min(1), above[..., :2].max(1)
+
+    def free(shift: np.ndarray) -> bool:
+        inside = (over > low[:2] + shift - ASIDE_M) & (under < high[:2] + shift + ASIDE_M)
+        return not inside.all(axis=1).any()
+
+    directions = [np.array([x, y]) for x, y in ((-1.0, 0.0), (0.0, 1.0), (0.0, -1.0), (1.0, 0.0))]
+    for distance in np.arange(0.0, 0.2, 0.01):
+        for direction in directions:
+            shift = distance * direction
+            if free(shift):
+                if distance > 0:
+                    arm.go(arm.position + np.array([*shift, 0.0]), speed=SLOW_M_S, tolerance=0.01)
+                return
 
 
 def release(arm: Arm) -> None:
@@ -143,6 +166,7 @@ def release(arm: Arm) -> None:
 
 def carry(scene: Scene, arm: Arm, name: str, over: Float[np.ndarray, "3"], rotation: Float[np.ndarray, "3 3"]) -> None:
     """Moves the object in the fingers to above a place: up, across at a height that clears everything, down."""
+    step_aside(scene, arm, name)
     start = arm.position
     hanging = start[2] - scene.boxes(name).corners[..., 2].min()
     obstacles = scene.surroundings([name])

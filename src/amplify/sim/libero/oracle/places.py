@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from amplify.sim.libero.oracle.geometry import rotation_about
-from amplify.sim.libero.oracle.joints import joint_of
+from amplify.sim.libero.oracle.joints import Joint, joint_of
 from amplify.sim.libero.oracle.pick_place import Place
 from amplify.sim.libero.oracle.scene import Scene
 from amplify.sim.libero.oracle.trace import Failed
@@ -16,6 +16,9 @@ LONG = 1.3
 
 SLOPE = (0.2, 0.9)
 """Upward part of a region's axis that lies along a slope."""
+
+WAY_MARGIN_M = -0.01
+"""Around the way of a drawer; what only just reaches under it can still be taken."""
 
 LEAN_RAD = 0.75
 UPHILL_M, ABOVE_SLOPE_M = 0.045, 0.03
@@ -54,6 +57,40 @@ def place_for(scene: Scene, name: str, target: str, predicate: str) -> Place:
         offset = turn @ (scene.position(name) - middle)
         return Place(position=np.array([x + offset[0], y + offset[1], z - half[2] + bottom]), contact=False, turn=turn)
     return Place(position=np.array([x, y, z + (half[2] if predicate == "on" else -half[2]) + bottom]))
+
+
+def place_beside(scene: Scene, name: str, joint: Joint) -> Place | None:
+    """Where an object is out of the way of a drawer that will open, and of everything else; None if it is already.
+
+    Args:
+        scene: As it is now.
+        name: The object.
+        joint: The drawer's.
+    """
+    corners = scene.boxes(name).corners.reshape(-1, 3)
+    change = joint.wished("is_open") - joint.value
+    drawer = joint.boxes.corners.reshape(-1, 3)
+    swept = np.concatenate([drawer, drawer + change * joint.axis])
+    low, high = swept.min(0)[:2] - WAY_MARGIN_M, swept.max(0)[:2] + WAY_MARGIN_M
+
+    def in_the_way(shift: np.ndarray) -> bool:
+        first, last = corners.min(0)[:2] + shift, corners.max(0)[:2] + shift
+        return bool((last > low).all() and (first < high).all())
+
+    if not in_the_way(np.zeros(2)):
+        return None
+    around = [scene.boxes(other).corners.reshape(-1, 3) for other in scene.env.objects_dict if other != name]
+    around += [scene.boxes(other).corners.reshape(-1, 3) for other in scene.fixtures]
+    outward = np.sign(change) * joint.axis[:2]
+    aside = np.array([-outward[1], outward[0]])
+    for distance in np.arange(0.06, 0.3, 0.02):
+        for direction in (outward, outward - aside, outward + aside, -aside, aside):
+            shift = distance * direction / np.linalg.norm(direction)
+            first, last = corners.min(0)[:2] + shift - 0.02, corners.max(0)[:2] + shift + 0.02
+            hits = any((c.max(0)[:2] > first).all() and (c.min(0)[:2] < last).all() for c in around)
+            if not in_the_way(shift) and not hits:
+                return Place(position=scene.position(name) + np.array([*shift, 0.0]))
+    return None
 
 
 def is_drawer(scene: Scene, region: str) -> bool:

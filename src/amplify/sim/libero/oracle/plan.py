@@ -11,7 +11,7 @@ from amplify.sim.libero.oracle.doors import close_door, open_door
 from amplify.sim.libero.oracle.fixtures import close_drawer, open_drawer, turn_knob
 from amplify.sim.libero.oracle.joints import WISHES, joint_of
 from amplify.sim.libero.oracle.pick_place import grasp_candidates, put, take
-from amplify.sim.libero.oracle.places import is_drawer, place_for
+from amplify.sim.libero.oracle.places import is_drawer, place_beside, place_for
 from amplify.sim.libero.oracle.push import push
 from amplify.sim.libero.oracle.scene import Scene
 from amplify.sim.libero.oracle.trace import Failed
@@ -20,6 +20,8 @@ Goal = tuple[str, ...]
 Run = Callable[[Scene, Arm, OracleConfig, np.random.Generator, int], None]
 
 PLACING = ("in", "on")
+CLEAR = "clear"
+"""Not a predicate of LIBERO: what is to go into a drawer is first taken out of the way in which the drawer opens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,17 +29,14 @@ class Skill:
     """One thing to do.
 
     Args:
-        goal: What must hold afterwards, by the benchmark's own check.
+        name: For messages.
+        goal: What must hold afterwards, by the benchmark's own check; None for what only prepares.
         run: Does it; the last argument counts the tries.
     """
 
-    goal: Goal
+    name: str
+    goal: Goal | None
     run: Run
-
-    @property
-    def name(self) -> str:
-        """For messages."""
-        return " ".join(self.goal)
 
 
 def plan(scene: Scene, goals: Sequence[Goal]) -> list[Skill]:
@@ -67,9 +66,9 @@ def ordered(scene: Scene, goals: Sequence[Goal]) -> list[Goal]:
     for goal in order:
         if goal[0] == "in" and scene.is_region(goal[2]) and is_drawer(scene, goal[2]):
             opening = ("open", goal[2])
-            if opening not in order and not scene.holds(opening):
-                opened.append(opening)
-    return [*opened, *order]
+            if opening not in opened and not scene.holds(opening):
+                opened += [(CLEAR, goal[1], goal[2]), opening]
+    return [*opened, *(goal for goal in order if goal not in opened)]
 
 
 def _holder(scene: Scene, name: str) -> str:
@@ -81,9 +80,11 @@ def _holder(scene: Scene, name: str) -> str:
 
 def _skill(scene: Scene, goal: Goal) -> Skill:
     if goal[0] in PLACING:
-        return Skill(goal=goal, run=_placing(*goal))
+        return Skill(name=" ".join(goal), goal=goal, run=_placing(*goal))
     if goal[0] in WISHES:
-        return Skill(goal=goal, run=_moving(*goal))
+        return Skill(name=" ".join(goal), goal=goal, run=_moving(*goal))
+    if goal[0] == CLEAR:
+        return Skill(name=" ".join(goal), goal=None, run=_clearing(*goal[1:]))
     raise Failed(f"no skill for the goal {' '.join(goal)}")
 
 
@@ -97,6 +98,20 @@ def _placing(predicate: str, name: str, target: str) -> Run:
             raise Failed(f"no grasp of {name} fits")
         take(scene, arm, name, grasps[min(number, len(grasps) - 1)])
         put(scene, arm, name, place_for(scene, name, target, predicate))
+
+    return run
+
+
+def _clearing(name: str, region: str) -> Run:
+    def run(scene: Scene, arm: Arm, config: OracleConfig, generator: np.random.Generator, number: int) -> None:
+        place = place_beside(scene, name, joint_of(scene, region))
+        if place is None:
+            return
+        grasps = grasp_candidates(scene, name, config, generator)
+        if not grasps:
+            raise Failed(f"no grasp of {name} fits")
+        take(scene, arm, name, grasps[min(number, len(grasps) - 1)])
+        put(scene, arm, name, place)
 
     return run
 

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from amplify.sim.libero.oracle.arm import CLOSED, OPEN, Arm, pointing_down
 from amplify.sim.libero.oracle.fixtures import UP, approach, home
 from amplify.sim.libero.oracle.geometry import axis_angle
-from amplify.sim.libero.oracle.grasps import hand_points
+from amplify.sim.libero.oracle.grasps import hand_boxes
 from amplify.sim.libero.oracle.pick_place import NEAR_M
 from amplify.sim.libero.oracle.scene import Scene
 
@@ -16,7 +16,7 @@ TIP_ABOVE_M = 0.014
 NEAR_ENOUGH_M = 0.006
 LEGS = 3
 NARROW_M = 0.1
-INSIDE_M, DISH_M = 0.02, 0.004
+INSIDE_M, DISH_M = 0.02, -0.011
 
 
 def push(scene: Scene, arm: Arm, name: str, target: Float[np.ndarray, "3"]) -> None:
@@ -48,12 +48,13 @@ def _leg(scene: Scene, arm: Arm, name: str, target: Float[np.ndarray, "3"], alon
     hands = [pointing_down(yaw), pointing_down(yaw + np.pi)]
     rotation = min(hands, key=lambda hand: float(np.linalg.norm(axis_angle(hand @ arm.rotation.T))))
     start = np.array([*(position - along * (behind + GAP_M))[:2], height])
-    if scene.surroundings([name]).near(start, NEAR_M).contain(hand_points() @ rotation.T + start).any():
-        # No room behind it: a dish is pushed from within, by the inner side of its rim.
+    if hand_boxes(start, rotation).overlap(scene.surroundings([name]).near(start, NEAR_M)).any():
+        # No room behind it: a dish is pressed down from within and drawn along by its rim.
         arm.grip = CLOSED
-        start = np.array([*(position + INSIDE_M * along)[:2], height + DISH_M])
+        start = np.array([*(position + INSIDE_M * along)[:2], height + 0.01])
         height, reach = height + DISH_M, -behind
     approach(scene, arm, start, rotation)
+    arm.go(np.array([*start[:2], height]), rotation, speed=0.06, patience=3)
 
     def there() -> bool:
         return bool((target - scene.position(name))[:2] @ along[:2] < NEAR_ENOUGH_M)

@@ -27,6 +27,11 @@ class Scene:
         """Whether the name is of something that can be moved about."""
         return name in self.env.objects_dict
 
+    @property
+    def fixtures(self) -> list[str]:
+        """Names of what stands fixed, the table itself left out."""
+        return [name for name in self.env.fixtures_dict if name in self.env.obj_body_id]
+
     def is_region(self, name: str) -> bool:
         """Whether the name is of a region: of the table, or of a fixture or an object."""
         return name in self.env.object_sites_dict

@@ -26,13 +26,14 @@ RELEASING = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """T decisions from the initial state to lasting success, or the reason why there are none.
+    """T decisions from the initial state to success, or the reason why there are none.
 
     Args:
         actions: What was executed; replayed from the same initial state they give the same states.
         intended: What the expert chose before it was disturbed.
         states: Row t is the state before action t, and the last row the state at the end.
-        success: Whether the benchmark's check holds at the end.
+        success: Whether the benchmark's check was passed.
+        lasting: Whether it still holds at the end.
         attempts: Simulated attempts that it took: one, and one more for every time the simulation was taken back.
         decisions_simulated: Actions of all attempts together.
         failures: Why attempts went wrong, in order.
@@ -42,6 +43,7 @@ class Attempt:
     intended: Float[np.ndarray, "t 7"]
     states: Float[np.ndarray, "t+1 n"]
     success: bool
+    lasting: bool
     attempts: int
     decisions_simulated: int
     failures: tuple[str, ...]
@@ -119,7 +121,7 @@ class _Search:
         for number in range(TRIES):
             try:
                 skill.run(self.scene, self._arm(), self.config, self.generator, number)
-                if not self._achieved(skill):
+                if not self._achieved(skill) and not any(self.trace.successes[here.length :]):
                     raise Failed(f"{skill.name} had no effect")
                 return
             except Failed as failed:
@@ -138,22 +140,27 @@ class _Search:
         return Arm(self.trace, Style.drawn(self.config, np.random.default_rng(0)), self.generator)
 
     def _stay(self) -> None:
-        """Makes sure that the success lasts, and forgets what happened long after it.
+        """Sees whether success lasts, and forgets what happened long after it.
+
+        Some goals hold only for moments even in the official demonstrations, whose check ends an episode at the first.
 
         Raises:
-            Failed: It does not last.
+            Failed: There was none.
         """
         self._arm_as_is().rest(self.config.settle_decisions)
         trace = self.trace
-        if not trace.successes or not trace.successes[-1]:
+        held = np.flatnonzero(trace.successes)
+        if not len(held):
             raise Failed("the goals do not hold in the end")
-        lasting = len(trace.successes) - 1
-        while lasting > 0 and trace.successes[lasting - 1]:
-            lasting -= 1
+        first = int(held[0])
+        if trace.successes[-1]:
+            first = len(trace.successes) - 1
+            while first > 0 and trace.successes[first - 1]:
+                first -= 1
         grips = np.array([action[6] for action in trace.intended])
         released = np.flatnonzero((grips[1:] < 0) & (grips[:-1] > 0))
         last = released[-1] + 1 + RELEASING if len(released) else 0
-        trace.end_at(min(len(trace.actions), max(lasting + 1 + self.config.settle_decisions, last)))
+        trace.end_at(min(len(trace.actions), max(first + 1 + self.config.settle_decisions, last)))
 
     def attempt(self, solved: bool) -> Attempt:
         trace = self.trace
@@ -163,6 +170,7 @@ class _Search:
             intended=intended,
             states=np.array(trace.states),
             success=solved,
+            lasting=solved and bool(trace.successes[-1]),
             attempts=len(self.failures) + int(solved),
             decisions_simulated=trace.simulated,
             failures=tuple(self.failures),
