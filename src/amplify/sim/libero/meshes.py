@@ -221,7 +221,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def _mesh(model: mujoco.MjModel, number: int) -> Mesh:
-    def rows(array: np.ndarray, start: int, count: int) -> np.ndarray:
+    def rows(array: np.ndarray, start: np.integer, count: np.integer) -> np.ndarray:
         return array[start : start + count].copy() if count else array[:0].copy()
 
     face, faces = model.mesh_faceadr[number], model.mesh_facenum[number]
@@ -237,7 +237,7 @@ def _mesh(model: mujoco.MjModel, number: int) -> Mesh:
 
 
 def _put(model: mujoco.MjModel, number: int, mesh: Mesh) -> None:
-    def fill(array: np.ndarray, start: int, values: np.ndarray) -> None:
+    def fill(array: np.ndarray, start: np.integer, values: np.ndarray) -> None:
         if len(values):
             array[start : start + len(values)] = values
 
