@@ -11,6 +11,7 @@ from amplify.sim.libero.oracle.trace import Failed
 
 UP = np.array([0.0, 0.0, 1.0])
 RIM_M = 0.015
+GAP_M, EDGE_M = 0.008, 0.018
 LONG = 1.3
 """Ratio of sides from which something is long rather than square."""
 
@@ -56,7 +57,24 @@ def place_for(scene: Scene, name: str, target: str, predicate: str) -> Place:
         middle = (corners.min((0, 1)) + corners.max((0, 1))) / 2.0
         offset = turn @ (scene.position(name) - middle)
         return Place(position=np.array([x + offset[0], y + offset[1], z - half[2] + bottom]), contact=False, turn=turn)
+    if predicate == "on" and parent is not None:
+        x, y = np.array([x, y]) + _share(scene, name, target, corners, half)
     return Place(position=np.array([x, y, z + (half[2] if predicate == "on" else -half[2]) + bottom]))
+
+
+def _share(
+    scene: Scene, name: str, target: str, corners: Float[np.ndarray, "n 8 3"], half: Float[np.ndarray, "3"]
+) -> Float[np.ndarray, "2"]:
+    """How far from a region's middle an object stands that shares it with others of the task's goals."""
+    sharing = [goal[1] for goal in scene.simulation.task.goals if goal[0] == "on" and goal[2] == target]
+    if name not in sharing or len(sharing) < 2:
+        return np.zeros(2)
+    width = np.ptp(corners.reshape(-1, 3)[:, :2], axis=0)
+    axis = int(width.argmin())
+    rank = sharing.index(name) - (len(sharing) - 1) / 2.0
+    shift = np.zeros(2)
+    shift[axis] = np.clip(rank * (width[axis] + GAP_M), -half[axis] + EDGE_M, half[axis] - EDGE_M)
+    return shift
 
 
 def place_beside(scene: Scene, name: str, joint: Joint) -> Place | None:

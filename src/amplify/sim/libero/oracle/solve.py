@@ -43,7 +43,7 @@ class Attempt:
     intended: Float[np.ndarray, "t 7"]
     states: Float[np.ndarray, "t+1 n"]
     success: bool
-    lasting: bool
+    lasting: bool = True
     attempts: int
     decisions_simulated: int
     failures: tuple[str, ...]
