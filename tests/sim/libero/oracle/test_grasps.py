@@ -1,0 +1,55 @@
+import numpy as np
+
+from amplify.sim.libero.oracle.arm import Style, pointing_down, yaw_of
+from amplify.sim.libero.oracle.config import OracleConfig
+from amplify.sim.libero.oracle.geometry import Boxes
+from amplify.sim.libero.oracle.grasps import hand_boxes, top_down_grasps
+
+
+def thing(half, center=(0.0, 0.0, 0.0)) -> Boxes:
+    return Boxes(
+        center=np.array([center], dtype=float),
+        rotation=np.eye(3)[None],
+        half=np.array([half], dtype=float),
+        body=np.ones(1, dtype=int),
+    )
+
+
+FLOOR = thing((1.0, 1.0, 0.5), (0.0, 0.0, -0.55))
+
+
+def test_a_long_block_is_taken_across():
+    grasps = top_down_grasps(thing((0.08, 0.02, 0.05)), FLOOR, generator=np.random.default_rng(0))
+    assert grasps
+    best = grasps[0]
+    assert abs(best.yaw_rad) < 0.3  # the hand that is not turned closes along y, where the block is 4 cm wide
+    assert abs(best.width_m - 0.04) < 0.006
+    assert abs(best.position[1]) < 0.005
+    assert [g.score for g in grasps] == sorted((g.score for g in grasps), reverse=True)
+
+
+def test_what_is_wider_than_the_hand_is_not_taken():
+    assert top_down_grasps(thing((0.08, 0.08, 0.05)), FLOOR, generator=np.random.default_rng(0)) == []
+
+
+def test_a_wall_beside_it_turns_the_grasp():
+    block = thing((0.02, 0.02, 0.05))
+    wall = thing((0.3, 0.005, 0.3), (0.0, 0.03, 0.0))
+    grasps = top_down_grasps(block, wall, generator=np.random.default_rng(0))
+    assert grasps
+    for grasp in grasps:
+        assert not hand_boxes(grasp.position, grasp.rotation).grown(-0.003)[np.arange(3)].overlap(wall).any()
+        assert abs(abs(grasp.yaw_rad) - np.pi / 2) < 0.5
+
+
+def test_a_turned_hand_knows_its_turn():
+    for yaw in (-1.2, 0.0, 0.8):
+        assert abs(yaw_of(pointing_down(yaw)) - yaw) < 1e-9
+
+
+def test_styles_keep_to_their_limits():
+    config = OracleConfig(speed_m_s=(0.1, 0.2), approach_m=(0.05, 0.06), noise=0.1, detour_m=0.02)
+    styles = [Style.drawn(config, np.random.default_rng(seed)) for seed in range(20)]
+    assert all(0.1 <= s.speed_m_s <= 0.2 and 0.05 <= s.approach_m <= 0.06 for s in styles)
+    assert all(0 < s.noise <= 0.1 and 0 <= s.detour_m <= 0.02 for s in styles)
+    assert len({s.speed_m_s for s in styles}) == 20
