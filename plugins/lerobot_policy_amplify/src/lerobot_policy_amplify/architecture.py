@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pydantic
 from torch import nn
@@ -15,14 +15,18 @@ from amplify.encoders.text import SentenceEncoder, TextNetwork
 from amplify.encoders.vision import PatchEncoder, PatchNetwork
 from amplify.errors import BundleError, pick
 from amplify.evaluate.loading import published
+from amplify.forward import ForwardDynamics
 from amplify.hub.names import PREFIX
 from amplify.hub.resolve import hub_bundle
+from amplify.inverse import InverseDynamics
 from amplify.policy import AmplifyPolicy, Bundle, load_bundle, save_bundle
 from amplify.policy.bundle import MODELS
 from amplify.policy.info import BundleInfo, info_of
 from amplify.protocols import TextEncoder, VisionEncoder
+from amplify.tokens import MotionTokenizer
 from amplify.train.recipes import bundle_of
 
+Model = TypeVar("Model", bound=nn.Module)
 MOTION = ("tokenizer", "forward")
 EYES_AND_EARS = ("vision_encoder", "text_encoder")
 
@@ -40,6 +44,26 @@ class Parts:
     models: dict[str, nn.Module]
     info: BundleInfo
     parents: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def tokenizer(self) -> MotionTokenizer:
+        """Gives tokens their meaning."""
+        return self._model("tokenizer", MotionTokenizer)
+
+    @property
+    def forward(self) -> ForwardDynamics:
+        """Foresees tokens."""
+        return self._model("forward", ForwardDynamics)
+
+    @property
+    def inverse(self) -> InverseDynamics:
+        """Makes them happen."""
+        return self._model("inverse", InverseDynamics)
+
+    def _model(self, name: str, kind: type[Model]) -> Model:
+        model = self.models[name]
+        assert isinstance(model, kind)
+        return model
 
     def described(self) -> dict[str, Any]:
         """All but the weights, as JSON values."""
@@ -61,9 +85,9 @@ class Parts:
         """
         eyes, own = self.models.get("vision_encoder"), self.models.get("inverse_vision_encoder")
         return AmplifyPolicy(
-            tokenizer=self.models["tokenizer"],  # type: ignore[arg-type]
-            forward=self.models["forward"],  # type: ignore[arg-type]
-            inverse=self.models["inverse"],  # type: ignore[arg-type]
+            tokenizer=self.tokenizer,
+            forward=self.forward,
+            inverse=self.inverse,
             vision=self._vision(eyes, device),
             text=self._text(),
             cameras=self.info.cameras,
@@ -130,7 +154,7 @@ def of_bundle(named: str, *, acts: bool) -> Parts:
     _require(bundle.models, needed, str(bundle.path))
     wanted = (*needed, *EYES_AND_EARS, *(("inverse_vision_encoder",) if acts else ()))
     models = {name: bundle.models[name] for name in wanted if name in bundle.models}
-    goal = bundle.models["forward"].config.goal  # type: ignore[union-attr]
+    goal = bundle.module("forward", ForwardDynamics).config.goal
     if goal != "text":
         raise BundleError(
             f"the forward model of {bundle.path} is shown its goal as an image, and LeRobot has a sentence only",

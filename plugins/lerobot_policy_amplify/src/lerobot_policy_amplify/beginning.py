@@ -29,16 +29,15 @@ def new_inverse(parts: Parts, config: InverseConfig, stats: Any, meta: Any) -> I
     Raises:
         DataError: There is no dataset, or it lacks actions or proprioception.
     """
-    tokenizer, forward = parts.models["tokenizer"], parts.models["forward"]
     proprio, actions = _extremes(stats, OBS_STATE, config.proprio_scaling), _extremes(stats, ACTION, "range")
     if config.discrete:
         # Which values a gripper takes is not in the statistics.
         actions = _every_action(meta)
-    shared = {key: forward.dimensions[key] for key in ("vision_width", "patches", "views")}  # type: ignore[index]
+    shared = {key: parts.forward.dimensions[key] for key in ("vision_width", "patches", "views")}
     inverse = InverseDynamics(
         config,
-        code_width=tokenizer.embedding_width(config.motion),  # type: ignore[operator]
-        tokens=tokenizer.config.tokens,  # type: ignore[union-attr]
+        code_width=parts.tokenizer.embedding_width(config.motion),
+        tokens=parts.tokenizer.config.tokens,
         proprio_width=proprio.shape[1],
         action_width=actions.shape[1],
         **shared,

@@ -51,11 +51,11 @@ def from_bundle(bundle: Annotated[str, tyro.conf.Positional], /, *, out: Path) -
     """
     parts = of_bundle(bundle, acts=True)
     side = parts.info.frame_size_px or 128
-    sizes = parts.models["inverse"].dimensions
+    sizes = parts.inverse.dimensions
     image = PolicyFeature(type=FeatureType.VISUAL, shape=(3, side, side))
     inputs = {f"{OBS_IMAGES}.{view}": image for view in parts.info.cameras}
-    inputs[OBS_STATE] = PolicyFeature(type=FeatureType.STATE, shape=(sizes["proprio_width"],))  # type: ignore[index]
-    actions = PolicyFeature(type=FeatureType.ACTION, shape=(sizes["action_width"],))  # type: ignore[index]
+    inputs[OBS_STATE] = PolicyFeature(type=FeatureType.STATE, shape=(sizes["proprio_width"],))
+    actions = PolicyFeature(type=FeatureType.ACTION, shape=(sizes["action_width"],))
     config = AmplifyConfig(
         bundle=str(bundle_folder(bundle)), input_features=inputs, output_features={ACTION: actions}, device="cpu"
     )

@@ -149,4 +149,4 @@ class BenchmarkEnv(gymnasium.Env):
 
 
 # Without Gymnasium's wrappers, behind which LeRobot does not find the instruction.
-gymnasium.register(GYM_ID, entry_point=BenchmarkEnv, order_enforce=False, disable_env_checker=True)
+gymnasium.register(GYM_ID, entry_point=f"{__name__}:BenchmarkEnv", order_enforce=False, disable_env_checker=True)

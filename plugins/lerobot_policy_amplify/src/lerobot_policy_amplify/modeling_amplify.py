@@ -36,8 +36,9 @@ class AmplifyPolicy(PreTrainedPolicy):
         AmplifyError: No bundle is named or it cannot be used, or it is of other cameras, proprioception or actions.
     """
 
-    config_class = AmplifyConfig
-    name = "amplify"
+    config: AmplifyConfig
+    config_class = AmplifyConfig  # type: ignore[assignment]
+    name = "amplify"  # type: ignore[assignment]
 
     def __init__(self, config: AmplifyConfig, dataset_stats: Any = None, dataset_meta: Any = None, **_: Any):
         super().__init__(config)
@@ -130,9 +131,7 @@ class AmplifyPolicy(PreTrainedPolicy):
     @property
     def inverse(self) -> InverseDynamics:
         """What learns."""
-        inverse = self.parts.models["inverse"]
-        assert isinstance(inverse, InverseDynamics)
-        return inverse
+        return self.parts.inverse
 
     @property
     def _device(self) -> torch.device:
