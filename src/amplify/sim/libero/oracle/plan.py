@@ -9,6 +9,7 @@ from amplify.sim.libero.oracle.arm import Arm
 from amplify.sim.libero.oracle.config import OracleConfig
 from amplify.sim.libero.oracle.doors import close_door, open_door
 from amplify.sim.libero.oracle.fixtures import close_drawer, open_drawer, turn_knob
+from amplify.sim.libero.oracle.insert import insert, roofed
 from amplify.sim.libero.oracle.joints import WISHES, joint_of
 from amplify.sim.libero.oracle.pick_place import grasp_candidates, put, take
 from amplify.sim.libero.oracle.places import is_drawer, place_beside, place_for
@@ -97,6 +98,9 @@ def _placing(predicate: str, name: str, target: str) -> Run:
         if not grasps:
             raise Failed(f"no grasp of {name} fits")
         take(scene, arm, name, grasps[min(number, len(grasps) - 1)])
+        if predicate == "in" and roofed(scene, target):
+            insert(scene, arm, name, target, number)
+            return
         put(scene, arm, name, place_for(scene, name, target, predicate))
 
     return run
