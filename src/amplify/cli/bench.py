@@ -287,6 +287,59 @@ def data(
     return report
 
 
+def libero(
+    *,
+    suite: str = "libero_goal",
+    task: str = "0",
+    episodes: int = 5,
+    decisions: int | None = None,
+    replan_every: int = 1,
+    size: int = 128,
+    frames: int = 20,
+    workers: int = 2,
+    seed: int = 0,
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """Measures evaluation in LIBERO beside LIBERO's own loop, with a policy that costs nothing; images and tracks too.
+
+    Args:
+        suite: Of the task.
+        task: Its name or number.
+        episodes: Rollouts of each worker; LIBERO's own loop (one environment, hard resets, its own images) does one.
+        decisions: Of an episode; the suite's step limit by default.
+        replan_every: Decisions that one plan, and so one pair of images, serves.
+        size: Width and height of images in pixels.
+        frames: Times each image is drawn, and frames that are tracked.
+        workers: Processes that evaluate at a time.
+        seed: Of the actions.
+        out: JSON file for the figures.
+    """
+    from amplify.bench.libero import LiberoBench, bench_libero
+    from amplify.data.files import write_json
+    from amplify.sim.gl import ensure_gl
+
+    given = (episodes, 1 if decisions is None else decisions, replan_every, size, frames, workers)
+    if min(given) < 1:
+        raise UsageError("a number below 1", got=given)
+    ensure_gl()
+    report = bench_libero(
+        LiberoBench(
+            suite=suite,
+            task=task,
+            episodes=episodes,
+            decisions=decisions,
+            replan_every=replan_every,
+            size_px=size,
+            frames=frames,
+            workers=workers,
+            seed=seed,
+        )
+    )
+    if out is not None:
+        write_json(out, report)
+    return report
+
+
 def _settings(
     preset: Preset, against: Against | None, rounds: int, threads: int, device: str, seed: int
 ) -> BenchSettings:

@@ -1,6 +1,5 @@
 """``amplify evaluate``: success in a simulator, and predicted tracks against the truth."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,7 +18,7 @@ def policy(
     benchmark: str = "metaworld",
     tasks: tuple[str, ...] = (),
     rollouts: int | None = None,
-    initial_states: str | None = None,
+    initial_states: tuple[str, ...] = (),
     seed: int = 0,
     max_decisions: int | None = None,
     size: int | None = None,
@@ -39,9 +38,9 @@ def policy(
     Args:
         bundle: A bundle, or the run that wrote it.
         benchmark: Where to act: "metaworld", or a suite of the installed LIBERO package ("libero/libero_object").
-        tasks: Names of tasks, or their numbers from 0; all by default.
+        tasks: Names of tasks, or numbers and ranges of them ("0-4"), from 0; all by default.
         rollouts: Initial states a task; by default all official ones, or 20 where there are none.
-        initial_states: Which of the official initial states, as "20-29" or "0,5,7-9".
+        initial_states: Numbers and ranges ("20-29") of official initial states, where the benchmark has such.
         seed: Of initial states that are drawn, as in Meta-World; recordings never share them.
         max_decisions: Step limit; the benchmark's own by default.
         size: Width and height of images in pixels; the benchmark's own, 128, by default.
@@ -61,6 +60,7 @@ def policy(
     from amplify.sim.gl import ensure_gl
 
     ensure_gl()
+    from amplify.cli.numbers import names_or_numbers, numbers
     from amplify.evaluate.loading import kind_of
     from amplify.evaluate.rollout import (
         Numbered,
@@ -76,14 +76,14 @@ def policy(
     from amplify.policy.bundle import load_bundle
     from amplify.train.recipes import bundle_of
 
-    chosen = numbers(initial_states) if initial_states is not None else ()
+    chosen = numbers(initial_states, option="--initial-states")
     if chosen and rollouts is not None:
         raise UsageError("--initial-states and --rollouts exclude each other", remedy="leave one of them out")
     folder = bundle_of(bundle)
     kind = kind or kind_of(load_bundle(folder))
     asked: dict[str, Any] = {"benchmark": benchmark, "size_px": size, "quality": render_quality}
     where = benchmark_of(RolloutConfig(tasks=(), **asked))
-    names = task_names(where, tasks)
+    names = task_names(where, names_or_numbers(tasks, option="--tasks"))
     if rollouts is None:
         rollouts = min(map(where.initial_states, names)) if isinstance(where, Numbered) else ROLLOUTS
     config = RolloutConfig(
@@ -103,24 +103,6 @@ def policy(
             return {"bundle": str(folder), "seed": seed, **evaluate_wordings(spec, config, **options)}
         results = evaluate_policies([spec], config, **options)
     return {"bundle": str(folder), "seed": seed, "success": success_table(results)}
-
-
-def numbers(text: str) -> tuple[int, ...]:
-    """The numbers that a list of numbers and ranges names, each once.
-
-    Args:
-        text: As "20-29" or "0,5,7-9".
-
-    Raises:
-        UsageError: It is no such list.
-    """
-    found: list[int] = []
-    for part in text.split(","):
-        ends = re.fullmatch(r"\s*(\d{1,6})\s*(?:-\s*(\d{1,6})\s*)?", part)
-        if ends is None or int(ends[2] or ends[1]) < int(ends[1]):
-            raise UsageError("not a list of numbers", got=repr(text), allowed="as 20-29, or 0,5,7-9")
-        found += range(int(ends[1]), int(ends[2] or ends[1]) + 1)
-    return tuple(dict.fromkeys(found))
 
 
 def tracks(

@@ -4,6 +4,7 @@ import hashlib
 import logging
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import mujoco
 import numpy as np
@@ -107,7 +108,7 @@ def _cached(mesh: Mesh, cache: Path, max_faces: int) -> Mesh:
     try:
         with np.load(path, allow_pickle=False) as file:
             return Mesh(*(file[name] for name in _FIELDS))
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile):
         made = simplified(mesh, max_faces)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

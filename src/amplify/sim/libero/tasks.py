@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float
@@ -152,7 +153,7 @@ def _states(suite: str, index: int) -> np.ndarray:
     numeric = path.with_name(f"{path.name}.npz")
     try:
         states = _numeric(numeric) if numeric.is_file() else _pickled(path)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile) as error:
         raise DataError(
             f"no initial states of {suite}/{listed.name}", got=error, remedy="choose a task that has some"
         ) from error
