@@ -88,7 +88,7 @@ def libero(
     out: Path,
     tasks: tuple[str, ...] = (),
     episodes: int = 50,
-    initial_states: tuple[str, ...] = ("0-49",),
+    initial_states: tuple[str, ...] = (),
     camera: tuple[str, ...] = ("agentview", "eye_in_hand"),
     size: int = 128,
     render_quality: str = "fast",
@@ -111,7 +111,8 @@ def libero(
         out: Folder of the dataset.
         tasks: Names, or numbers and ranges of them ("0-4"), in LIBERO's order; all of the suite by default.
         episodes: Successful episodes a task.
-        initial_states: Numbers and ranges of official initial states ("0-9"), which episodes take in turn.
+        initial_states: Numbers and ranges of official initial states ("0-9"), which episodes take in turn; all of a
+            task by default.
         camera: One or more of the scene's cameras.
         size: Side of the square images, in pixels.
         render_quality: "fast" (simplified meshes, no reflections) or "full" (LIBERO's own pictures).

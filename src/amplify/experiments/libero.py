@@ -12,7 +12,7 @@ from amplify.errors import pick
 from amplify.evaluate.report import Section, Table, Video
 from amplify.evaluate.tracks import interval
 from amplify.experiments.arms import Arm, Outcomes, interval_text, points_text
-from amplify.experiments.cells.data import Part, Tracking
+from amplify.experiments.cells.data import Part, Recording, Tracking
 from amplify.experiments.cells.models import Forward, PolicyModel
 from amplify.experiments.cells.tracks import Decoded, TrackScores
 from amplify.experiments.defaults import ALL_TRACKERS
@@ -185,6 +185,7 @@ class LiberoObject(Study):
                 f"rollouts over {len(self.config.tasks)} tasks, behaviour cloning in {100 * theirs['mean']:.0f} % "
                 f"({points_text(gap)} points)."
             )
+        recordings = (self.lab.videos(), self.lab.demos(), self.lab.held_out())
         errors = {name: interval(scores, name, seed=self.config.seed) for name in (AMPLIFY, "tokenizer", "no_motion")}
         sentences.append(
             f"Foreseen motion of moving points is {interval_text(errors[AMPLIFY])} px off; the tokenizer alone "
@@ -192,8 +193,17 @@ class LiberoObject(Study):
         )
         return Evidence(
             verdict="\n".join(sentences),
-            figures={**outcomes.figures(AMPLIFY), "tracks": {kind: scores[kind] for kind in ("moving", "all")}},
-            sections=[*outcomes.sections(AMPLIFY, text=self._text()), self._tracks(scores), self._films(store)],
+            figures={
+                **outcomes.figures(AMPLIFY),
+                "tracks": {kind: scores[kind] for kind in ("moving", "all")},
+                "recordings": recorded(store, recordings),
+            },
+            sections=[
+                *outcomes.sections(AMPLIFY, text=self._text()),
+                self._tracks(scores),
+                recorded_section(store, recordings),
+                self._films(store),
+            ],
         )
 
     def _text(self) -> str:
@@ -222,6 +232,23 @@ class LiberoObject(Study):
             text="The first initial state of each task; lines show the motion that AMPLIFY foresees at that moment.",
             videos=[Video(path=path, caption=path.stem) for path in paths],
         )
+
+
+def recorded(store: Store, recordings: Sequence[Recording]) -> dict[str, Any]:
+    """What the oracle recorded for each purpose, and tasks that were given up."""
+    names = ("episodes", "failed", "simulated_attempts", "unstable", "given_up")
+    results = {recording.name: store.result(recording.key) for recording in recordings}
+    return {purpose: {name: result[name] for name in names} for purpose, result in results.items()}
+
+
+def recorded_section(store: Store, recordings: Sequence[Recording]) -> Section:
+    """The same as a table."""
+    rows = [
+        [purpose, row["episodes"], row["failed"], row["simulated_attempts"], ", ".join(row["given_up"]) or "none"]
+        for purpose, row in recorded(store, recordings).items()
+    ]
+    header = ["recording", "episodes", "failed", "simulated attempts", "tasks given up"]
+    return Section(heading="Recordings", tables=[Table(header=header, rows=rows)])
 
 
 class LiberoSmoke(LiberoObject):

@@ -16,7 +16,7 @@ from amplify.experiments.engine.cell import Cell
 from amplify.experiments.engine.store import Store
 from amplify.experiments.engine.study import Evidence, Study
 from amplify.experiments.lab import Lab, LabConfig
-from amplify.experiments.libero import libero_config
+from amplify.experiments.libero import libero_config, recorded, recorded_section
 from amplify.experiments.simulators import Libero
 from amplify.sim.libero.tasks import find_task, suite_tasks
 
@@ -107,6 +107,9 @@ class LiberoZeroShot(Study):
             f"Actions: {self.config.demos} demonstrations of each of {len(self.source_lab.config.tasks)} tasks of "
             f"LIBERO-90. Videos: {self.config.videos} of each target."
         )
+        recordings = (self.lab.videos(), self.demos())
         return Evidence(
-            verdict=verdict, figures=outcomes.figures(AMPLIFY), sections=outcomes.sections(AMPLIFY, text=text)
+            verdict=verdict,
+            figures={**outcomes.figures(AMPLIFY), "recordings": recorded(store, recordings)},
+            sections=[*outcomes.sections(AMPLIFY, text=text), recorded_section(store, recordings)],
         )

@@ -67,7 +67,7 @@ class ByHeart:
         return Attempt(
             actions=actions,
             intended=0.5 * actions,
-            states=self.arrays["states"],
+            states=np.concatenate([self.arrays["states"], self.arrays["states"][-1:]]),
             success=reason is None,
             attempts=1 if reason is None else config.attempts,
             decisions_simulated=len(actions),
@@ -289,7 +289,7 @@ def test_the_command_names_what_is_wrong(tmp_path, capsys):
     for arguments, complaint in {
         ("--tasks", "11"): "unknown task number",
         ("--tasks", "pick_up_the_alphabet_soup"): "did you mean",
-        ("--initial-states", "50"): "no such initial state",
+        ("--initial-states", "9,50"): "--initial-states",
         ("--initial-states", "a-b"): "--initial-states",
         ("--body", "sawyer"): "--body",
         ("--render-quality", "best"): "--render-quality",

@@ -38,10 +38,13 @@ def record(config: RecordConfig, out: Path, workers: int | None = None, *, stric
     Raises:
         DataError: The folder holds other data; the oracle never succeeded; or, if strict, too rarely.
         MissingDependencyError: No LIBERO package is installed.
+        UsageError: A task has no such initial states.
         RenderingError: No OpenGL back end works.
     """
     started = time.monotonic()
     ensure_gl()
+    for task in config.task_names:
+        config.states_of(task)
     store = store_of(config, out)
     _refuse_foreign(config, store)
     progress = {task: Progress(config.episodes, config.patience) for task in config.task_names}

@@ -6,13 +6,11 @@ from pydantic import NonNegativeInt, PositiveInt, field_validator, model_validat
 
 from amplify.config import Config
 from amplify.data.layout import DatasetSpec
+from amplify.errors import UsageError
 from amplify.sim.libero.bodies import proprio_names
 from amplify.sim.libero.config import ACTION_NAMES, LiberoConfig
 from amplify.sim.libero.oracle.config import OracleConfig
-from amplify.sim.libero.tasks import find_task, suite_name, suite_tasks
-
-OFFICIAL_STATES = 50
-"""Of most tasks."""
+from amplify.sim.libero.tasks import find_task, initial_states, suite_name, suite_tasks
 
 
 class RecordConfig(Config):
@@ -22,7 +20,7 @@ class RecordConfig(Config):
         suite: Of the tasks; stored by its full name.
         tasks: Names or numbers; stored as names without repeats. None is all.
         episodes: Successful episodes a task.
-        initial_states: Numbers of official initial states; episodes take them in turn.
+        initial_states: Numbers of official initial states, which episodes take in turn; none is all of a task.
         seed: All that varies in the oracle's performances derives from it.
         patience: A task is given up when so many episodes in a row have failed.
         actions: Whether actions and proprioception are stored; without, the dataset has no such columns.
@@ -35,7 +33,7 @@ class RecordConfig(Config):
     suite: str
     tasks: tuple[str, ...] | None = None
     episodes: PositiveInt = 50
-    initial_states: tuple[NonNegativeInt, ...] = tuple(range(OFFICIAL_STATES))
+    initial_states: tuple[NonNegativeInt, ...] = ()
     seed: int = 0
     patience: PositiveInt = 3
     actions: bool = True
@@ -51,10 +49,25 @@ class RecordConfig(Config):
 
     @field_validator("initial_states")
     @classmethod
-    def _some_states(cls, states: tuple[int, ...]) -> tuple[int, ...]:
-        if not states or len(set(states)) < len(states):
-            raise ValueError(f"one or more different initial states are needed, got {states}")
+    def _different_states(cls, states: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(states)) < len(states):
+            raise ValueError(f"different initial states are needed, got {states}")
         return states
+
+    def states_of(self, task: str) -> tuple[int, ...]:
+        """Numbers of the initial states that a task's episodes take in turn.
+
+        Raises:
+            UsageError: The task has fewer.
+        """
+        there = len(initial_states(find_task(self.suite, task)))
+        if max(self.initial_states, default=0) >= there:
+            raise UsageError(
+                f"--initial-states: {self.suite}/{task} has no such initial state",
+                got=max(self.initial_states),
+                allowed=f"0…{there - 1}",
+            )
+        return self.initial_states or tuple(range(there))
 
     @model_validator(mode="before")
     @classmethod

@@ -36,7 +36,8 @@ class Job:
     @property
     def initial_state(self) -> int:
         """Number of the official initial state: episodes take the chosen ones in turn."""
-        return self.config.initial_states[self.number % len(self.config.initial_states)]
+        states = self.config.states_of(self.task)
+        return states[self.number % len(states)]
 
     @property
     def generator(self) -> np.random.Generator:
