@@ -115,9 +115,8 @@ def table(summary: dict[str, Any]) -> str:
     for name, row in [*summary["tasks"].items(), ("all", summary["all"])]:
         low, high = row["interval"]
         decisions = "–" if row["decisions"] is None else f"{row['decisions']:.0f}"
-        lines.append(
-            f"| {name} | {row['successes']}/{row['trials']} | {low:.2f}–{high:.2f} | {row['first_attempt']} | {decisions} |"
-        )
+        counts = f"{row['successes']}/{row['trials']} | {low:.2f}–{high:.2f} | {row['first_attempt']}"
+        lines.append(f"| {name} | {counts} | {decisions} |")
     return "\n".join(lines)
 
 

@@ -159,7 +159,7 @@ class _Search:
                 first -= 1
         grips = np.array([action[6] for action in trace.intended])
         released = np.flatnonzero((grips[1:] < 0) & (grips[:-1] > 0))
-        last = released[-1] + 1 + RELEASING if len(released) else 0
+        last = int(released[-1]) + 1 + RELEASING if len(released) else 0
         trace.end_at(min(len(trace.actions), max(first + 1 + self.config.settle_decisions, last)))
 
     def attempt(self, solved: bool) -> Attempt:
