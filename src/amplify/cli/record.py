@@ -212,7 +212,7 @@ def render(
 
 def _wrong_option(error: ValidationError) -> UsageError:
     first = error.errors()[0]
-    setting = str(first["loc"][-1])
+    setting = str(first["loc"][-1]) if first["loc"] else "format"
     option = OPTIONS.get(setting, setting).replace("_", "-")
     return UsageError(f"--{option}: {first['msg']}", got=first["input"], remedy="see --help")
 

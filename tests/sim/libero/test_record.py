@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import h5py
 import mujoco
 import numpy as np
@@ -18,6 +20,7 @@ from amplify.sim.libero.oracle.solve import Attempt
 from amplify.sim.libero.record import record
 from amplify.sim.libero.record_again import RenderConfig, render_dataset
 from amplify.sim.libero.record_config import RecordConfig
+from amplify.sim.libero.record_performance import perform
 from amplify.sim.libero.simulation import Simulation
 from amplify.sim.libero.tasks import find_task
 from amplify.sim.renderer import RenderSettings
@@ -75,21 +78,34 @@ class ByHeart:
         )
 
 
-@pytest.fixture
-def by_heart(monkeypatch, demo):
-    """Puts it in the oracle's place."""
-    oracle = ByHeart(demo[0])
-    monkeypatch.setattr(record_episode, "solve", oracle)
-    return oracle
-
-
 @pytest.fixture(scope="module")
-def dataset_folder(demo, tmp_path_factory):
-    """The same demonstration as a dataset."""
+def performed(demo, tmp_path_factory):
+    """The same demonstration as a dataset, with its summary, and its last decisions."""
     out = tmp_path_factory.mktemp("recorded") / "dataset"
+    done = []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(record_episode, "solve", ByHeart(demo[0]))
-        return out, record(settings(), out, workers=0)
+        patched.setattr(record_episode, "perform", lambda *given: done.append(perform(*given)) or done[0])
+        summary = record(settings(), out, workers=0)
+    last = {name: getattr(done[0], name)[-9:] for name in ("states", "seen", "proprio")}
+    last |= {name: getattr(done[0], name)[-9:] for name in ("hand_position", "hand_quaternion")}
+    last |= {name: getattr(done[0], name)[-8:] for name in ("actions", "intended")}
+    return out, summary, replace(done[0], **last)
+
+
+@pytest.fixture
+def dataset_folder(performed):
+    """The dataset and its summary."""
+    return performed[:2]
+
+
+@pytest.fixture
+def by_heart(monkeypatch, demo, performed):
+    """Puts it in the oracle's place; what is done over again are the last decisions only."""
+    oracle = ByHeart(demo[0])
+    monkeypatch.setattr(record_episode, "solve", oracle)
+    monkeypatch.setattr(record_episode, "perform", lambda *given: performed[2])
+    return oracle
 
 
 def test_the_summary_counts(files):
@@ -300,6 +316,11 @@ def test_the_command_names_what_is_wrong(tmp_path, capsys):
         command = ["record", "libero/libero_object", "--out", str(tmp_path / "d"), "--workers", "0"]
         assert run([*command, *arguments]) == 2
         assert complaint in capsys.readouterr().err
+    with_files = ["record", "libero/libero_object", "--format", "libero-hdf5"]
+    assert run([*with_files, "--out", str(tmp_path / "d"), "--no-actions"]) == 2
+    assert "--format" in capsys.readouterr().err
+    assert run([*with_files, "--out", "s3://bucket/d"]) == 1
+    assert "a folder of this machine" in capsys.readouterr().err
     assert run(["record", "libero/libero_objects", "--out", str(tmp_path / "d")]) == 2
     assert "did you mean" in capsys.readouterr().err
 

@@ -17,6 +17,7 @@ from jaxtyping import Float, UInt8
 
 from amplify.data.files import write_json, written_aside
 from amplify.data.importers.libero import SUFFIX
+from amplify.data.remote import located
 from amplify.errors import DataError
 from amplify.sim.libero.bodies import BODIES
 from amplify.sim.libero.config import HZ
@@ -41,6 +42,8 @@ class LiberoFiles:
     """
 
     def __init__(self, root: Path, suite: str, settings: str):
+        if located(root) != root:
+            raise DataError("files in LIBERO's layout are written to a folder of this machine", got=root)
         self.root, self.folder = root, root / suite
         self.staging = root / ".staging"
         note = self.staging / "settings.json"

@@ -54,6 +54,12 @@ class RecordConfig(Config):
             raise ValueError(f"different initial states are needed, got {states}")
         return states
 
+    @model_validator(mode="after")
+    def _whole_files(self) -> "RecordConfig":
+        if self.format == "libero-hdf5" and not (self.actions and self.scene):
+            raise ValueError("libero-hdf5: these files always hold actions and states")
+        return self
+
     def states_of(self, task: str) -> tuple[int, ...]:
         """Numbers of the initial states that a task's episodes take in turn.
 
@@ -87,13 +93,12 @@ class RecordConfig(Config):
     @property
     def dataset_spec(self) -> DatasetSpec:
         """What every episode of a dataset has."""
-        stored = self.actions or self.format == "libero-hdf5"
         return DatasetSpec(
             fps=self.simulator.fps,
             cameras=self.simulator.camera_names,
             width=self.simulator.render.width_px,
             height=self.simulator.render.height_px,
-            proprio_names=proprio_names(self.simulator.body) if stored else None,
-            action_names=ACTION_NAMES if stored else None,
+            proprio_names=proprio_names(self.simulator.body) if self.actions else None,
+            action_names=ACTION_NAMES if self.actions else None,
             robot_type=self.simulator.body,
         )
