@@ -22,6 +22,7 @@ WAY_MARGIN_M = -0.01
 """Around the way of a drawer; what only just reaches under it can still be taken."""
 
 LEAN_RAD = 0.75
+TOPPLE_RAD = 1.1
 UPHILL_M, ABOVE_SLOPE_M = 0.045, 0.03
 
 
@@ -57,6 +58,8 @@ def place_for(scene: Scene, name: str, target: str, predicate: str) -> Place:
         middle = (corners.min((0, 1)) + corners.max((0, 1))) / 2.0
         offset = turn @ (scene.position(name) - middle)
         return Place(position=np.array([x + offset[0], y + offset[1], z - half[2] + bottom]), contact=False, turn=turn)
+    if predicate == "in" and bottom > 2.0 * half[2]:
+        return _lying(scene, name, target, half)
     if predicate == "on" and parent is not None:
         x, y = np.array([x, y]) + _share(scene, name, target, corners, half)
     return Place(position=np.array([x, y, z + (half[2] if predicate == "on" else -half[2]) + bottom]))
@@ -127,6 +130,20 @@ def _on_slope(scene: Scene, target: str, uphill: Float[np.ndarray, "3"]) -> Plac
     normal = normal * np.sign(normal[2])
     position = scene.position(target) + UPHILL_M * uphill + ABOVE_SLOPE_M * normal
     return Place(position=position, turn=rotation_about(np.cross(UP, level), LEAN_RAD))
+
+
+def _lying(scene: Scene, name: str, target: str, half: Float[np.ndarray, "3"]) -> Place:
+    """In a drawer that is too low for the object to stand in: leaning along it, to fall over when it is let go."""
+    corners = scene.boxes(name).corners.reshape(-1, 3)
+    # The hand, which leans too, stays on the robot's side of the object.
+    along = np.array([-1.0, 0.0, 0.0]) if half[0] >= half[1] else np.array([0.0, 1.0, 0.0])
+    turn = rotation_about(np.cross(UP, along), TOPPLE_RAD)
+    middle = (corners.min(0) + corners.max(0)) / 2.0
+    from_middle = turn @ (scene.position(name) - middle)
+    turned = (corners - scene.position(name)) @ turn.T
+    floor = scene.position(target)[2] - half[2]
+    level = scene.position(target)[:2] + from_middle[:2]
+    return Place(position=np.array([*level, floor - turned[:, 2].min()]), turn=turn)
 
 
 def _along(scene: Scene, name: str, half: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
