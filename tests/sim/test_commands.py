@@ -50,7 +50,7 @@ def test_record_metaworld_from_the_command_line(tmp_path, capsys):
         (["--tasks", "reach", "--size", "0"], "--size"),
         (["--tasks", "reach", "--noise", "-1"], "--noise"),
         (["--tasks"], "at least one task"),
-        (["--tasks", "reach", "--camera", "corner", "corner"], "--cameras"),
+        (["--tasks", "reach", "--camera", "corner", "corner"], "--camera: "),
     ],
 )
 def test_wrong_options_of_record_exit_with_2_and_say_what_is_wrong(tmp_path, capsys, options, expected):
