@@ -1,9 +1,11 @@
 import numpy as np
+import pytest
 
-from amplify.sim.libero.oracle.arm import Style, pointing_down, yaw_of
+from amplify.sim.libero.oracle.arm import Style
 from amplify.sim.libero.oracle.config import OracleConfig
 from amplify.sim.libero.oracle.geometry import Boxes
-from amplify.sim.libero.oracle.grasps import hand_boxes, top_down_grasps
+from amplify.sim.libero.oracle.grasps import Grasp, hand_boxes, top_down_grasps
+from amplify.sim.libero.oracle.pick_place import varied
 
 
 def thing(half, center=(0.0, 0.0, 0.0)) -> Boxes:
@@ -42,9 +44,17 @@ def test_a_wall_beside_it_turns_the_grasp():
         assert abs(abs(grasp.yaw_rad) - np.pi / 2) < 0.5
 
 
-def test_a_turned_hand_knows_its_turn():
-    for yaw in (-1.2, 0.0, 0.8):
-        assert abs(yaw_of(pointing_down(yaw)) - yaw) < 1e-9
+def test_grasps_vary_as_much_as_asked_for():
+    grasp = Grasp(position=np.zeros(3), yaw_rad=0.1, width_m=0.02, score=1.0)
+
+    def spread(**settings) -> tuple[float, float]:
+        config, generator = OracleConfig(**settings), np.random.default_rng(0)
+        found = [varied(grasp, config, generator) for _ in range(50)]
+        return float(np.std([g.position for g in found])), float(np.std([g.yaw_rad for g in found]))
+
+    assert spread(grasp_jitter_m=0.0, grasp_jitter_deg=0.0) == pytest.approx((0.0, 0.0))
+    assert spread(grasp_jitter_deg=0.0)[0] > 0.0005
+    assert spread(grasp_jitter_m=0.0)[1] > 0.02
 
 
 def test_styles_keep_to_their_limits():

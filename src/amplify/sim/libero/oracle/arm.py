@@ -174,9 +174,3 @@ class Arm:
 def pointing_down(yaw_rad: float) -> Float[np.ndarray, "3 3"]:
     """The hand pointing down, turned about the vertical from where it is at the start of an episode."""
     return rotation_about(np.array([0.0, 0.0, 1.0]), yaw_rad) @ DOWN
-
-
-def yaw_of(rotation: Float[np.ndarray, "3 3"]) -> float:
-    """The turn about the vertical of a hand that points down, in radians."""
-    across = rotation[:, 0]
-    return float(np.arctan2(-across[0], across[1]))

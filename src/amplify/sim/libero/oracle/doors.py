@@ -3,9 +3,9 @@
 import numpy as np
 from jaxtyping import Float
 
-from amplify.sim.libero.oracle.arm import CLOSED, OPEN, Arm, pointing_down
+from amplify.sim.libero.oracle.arm import CLOSED, OPEN, Arm
 from amplify.sim.libero.oracle.fixtures import UP, approach, facing, handle_of, home, past
-from amplify.sim.libero.oracle.geometry import axis_angle, rotation_about
+from amplify.sim.libero.oracle.geometry import rotation_about
 from amplify.sim.libero.oracle.joints import Joint
 from amplify.sim.libero.oracle.scene import Scene
 from amplify.sim.libero.oracle.trace import Failed
@@ -44,7 +44,7 @@ def open_door(scene: Scene, arm: Arm, joint: Joint, wished: float, number: int) 
     part = FOLLOWED[number % 3]
     for fraction in np.arange(STEP_RAD, abs(change) + BEYOND_RAD, STEP_RAD):
         turned = float(np.sign(change) * fraction)
-        goal = _on_arc(joint, grip, turned)
+        goal = joint.moved(grip, turned)
         spin = rotation_about(joint.axis, part * turned)
         arm.go(goal, spin @ rotation, speed=SWING_M_S, patience=1, tolerance=0.01, angle_tolerance=0.3)
         if past(joint, wished, change):
@@ -59,11 +59,7 @@ def open_door(scene: Scene, arm: Arm, joint: Joint, wished: float, number: int) 
 
 
 def close_door(scene: Scene, arm: Arm, joint: Joint, wished: float, number: int) -> None:
-    """Pushes a door shut with closed fingers at its outer end.
-
-    Raises:
-        Failed: It stayed open.
-    """
+    """Pushes a door shut with closed fingers at its outer end."""
     change = wished - joint.value
     outward = _swing(joint, -np.sign(change))
     handle = handle_of(joint, outward)
@@ -77,7 +73,7 @@ def close_door(scene: Scene, arm: Arm, joint: Joint, wished: float, number: int)
         turned = float(np.sign(change) * fraction)
         spin = rotation_about(joint.axis, 0.5 * turned)
         arm.go(
-            _on_arc_from(joint, contact, turned, wished - change),
+            joint.moved(contact, turned),
             spin @ rotation,
             speed=SWING_M_S,
             patience=2,
@@ -101,15 +97,3 @@ def _swing(joint: Joint, sign: float) -> Float[np.ndarray, "3"]:
     moving = np.cross(joint.axis, arm) * sign
     moving[2] = 0.0
     return moving / np.linalg.norm(moving)
-
-
-def _on_arc(joint: Joint, point: Float[np.ndarray, "3"], turned: float) -> Float[np.ndarray, "3"]:
-    return joint.anchor + rotation_about(joint.axis, turned) @ (point - joint.anchor)
-
-
-def _on_arc_from(joint: Joint, point: Float[np.ndarray, "3"], turned: float, value: float) -> Float[np.ndarray, "3"]:
-    del value
-    return _on_arc(joint, point, turned)
-
-
-_ = (axis_angle, pointing_down)

@@ -14,6 +14,8 @@ from amplify.sim.libero.oracle.trace import Failed
 UP = np.array([0.0, 0.0, 1.0])
 PULL_M_S, PUSH_M_S = 0.12, 0.12
 BEYOND_M = 0.03
+LEVEL_HAND_M = 0.1
+"""Room that a level hand needs below it when its fingers close in the upright plane."""
 PUSH_TILTS_DEG = (50.0, 35.0, 65.0)
 HOOK_TILTS_DEG = (45.0, 50.0, 38.0)
 GRIP_TILTS_DEG = (60.0, 50.0, 70.0)
@@ -72,37 +74,36 @@ def open_drawer(scene: Scene, arm: Arm, joint: Joint, wished: float, number: int
     outward = joint.axis * np.sign(change)
     handle = handle_of(joint, outward)
     center = handle.center[0]
-    above = _clear_above(scene, joint, center, outward)
-    room_below = center[2] - _support(scene, joint)
-    if above and number % 3 == 2:
-        strategy, tilt = "grip", GRIP_TILTS_DEG[number % 3]
-    elif room_below > 0.1 and (above or number % 2 == 0):
-        strategy, tilt = "grip", LEVEL_TILTS_DEG[number % 3]
+    clear = _clear_above(scene, joint, center, outward)
+    high = center[2] - _support(scene, joint) > LEVEL_HAND_M
+    if clear and number % 3 == 2:
+        hooked, tilt = False, GRIP_TILTS_DEG[number % 3]
+    elif high and (clear or number % 2 == 0):
+        hooked, tilt = False, LEVEL_TILTS_DEG[number % 3]
     else:
-        strategy, tilt = "hook", HOOK_TILTS_DEG[number % 3]
+        hooked, tilt = True, HOOK_TILTS_DEG[number % 3]
     tilt_rad = np.deg2rad(tilt + arm.generator.normal(0.0, 1.5))
     sideways = np.cross(UP, outward) * arm.generator.uniform(-0.012, 0.012)
-    level = strategy == "hook"
-    rotation = facing(-outward, tilt_rad, closing_level=level, like=arm.rotation)
+    rotation = facing(-outward, tilt_rad, closing_level=hooked, like=arm.rotation)
     goal = center + sideways
-    if strategy == "hook":
+    if hooked:
         goal = _behind(handle, outward, rotation) + sideways
-    arm.grip = OPEN if strategy == "grip" else CLOSED
+    arm.grip = CLOSED if hooked else OPEN
     before = goal - 0.09 * rotation[:, 2]
     approach(scene, arm, before, rotation)
     arm.go(goal, rotation, speed=0.08, tolerance=0.005)
-    if strategy == "grip":
+    if not hooked:
         arm.close(8)
     pull = goal + outward * (abs(change) + BEYOND_M)
-    if strategy == "hook":
+    if hooked:
         pull = pull - 0.012 * UP
     arm.go(pull, rotation, speed=PULL_M_S, tolerance=0.004, patience=6, until=lambda: past(joint, wished, change))
     reached = past(joint, wished, change, 0.012)
-    if strategy == "grip":
-        arm.open()
-    else:
+    if hooked:
         arm.go(arm.position - 0.02 * outward, rotation, speed=0.1, patience=2)
-    arm.go(arm.position + 0.04 * UP * level - 0.06 * rotation[:, 2], speed=0.15, tolerance=0.02)
+    else:
+        arm.open()
+    arm.go(arm.position + 0.04 * UP * hooked - 0.06 * rotation[:, 2], speed=0.15, tolerance=0.02)
     arm.grip = OPEN
     if not reached:
         raise Failed(f"the drawer of {joint.parent} did not open")
@@ -110,11 +111,7 @@ def open_drawer(scene: Scene, arm: Arm, joint: Joint, wished: float, number: int
 
 
 def close_drawer(scene: Scene, arm: Arm, joint: Joint, wished: float, number: int) -> None:
-    """Pushes a drawer shut with closed fingers.
-
-    Raises:
-        Failed: It stayed open.
-    """
+    """Pushes a drawer shut with closed fingers."""
     change = wished - joint.value
     inward = joint.axis * np.sign(change)
     handle = handle_of(joint, -inward)

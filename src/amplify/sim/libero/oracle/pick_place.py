@@ -51,10 +51,11 @@ def grasp_candidates(scene: Scene, name: str, config: OracleConfig, generator: n
     middle = (target.corners.min((0, 1)) + target.corners.max((0, 1))) / 2.0
     grasps = top_down_grasps(target, scene.surroundings([name]).near(middle, NEAR_M), generator=generator)
     order = sorted(grasps, key=lambda grasp: -(grasp.score + generator.gumbel(0.0, 0.08)))
-    return [_varied(grasp, config, generator) for grasp in order]
+    return [varied(grasp, config, generator) for grasp in order]
 
 
-def _varied(grasp: Grasp, config: OracleConfig, generator: np.random.Generator) -> Grasp:
+def varied(grasp: Grasp, config: OracleConfig, generator: np.random.Generator) -> Grasp:
+    """A grasp a little beside and turned against another, as far as the fingers have room."""
     free = max(0.0, (OPENING_M - grasp.width_m) / 2.0 - 0.006)
     along = np.clip(generator.normal(0.0, config.grasp_jitter_m), -free, free)
     across, up = np.clip(generator.normal(0.0, config.grasp_jitter_m, size=2), -0.004, 0.004)
