@@ -1,5 +1,7 @@
 """Slides an object level into a shelf or an oven, its lower end ahead."""
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float
 
@@ -7,6 +9,7 @@ from amplify.sim.libero.oracle.arm import Arm
 from amplify.sim.libero.oracle.fixtures import UP, facing, home
 from amplify.sim.libero.oracle.geometry import Boxes
 from amplify.sim.libero.oracle.pick_place import check_held, rise_to
+from amplify.sim.libero.oracle.push import push
 from amplify.sim.libero.oracle.scene import Scene
 from amplify.sim.libero.oracle.trace import Failed
 
@@ -16,6 +19,7 @@ BEFORE_M = 0.03
 ABOVE_FLOOR_M = 0.014
 SLIDE_M_S = 0.10
 TILTS_DEG = (4.0, 10.0, 0.0)
+LAYING_RAD, LAID_BEFORE_M, INSIDE_M = 0.8, 0.16, 0.035
 BEYOND_MIDDLE_M = (0.0, 0.02, -0.02)
 
 
@@ -60,6 +64,45 @@ def insert(scene: Scene, arm: Arm, name: str, region: str, number: int) -> None:
     arm.open()
     arm.go(arm.position + outward * 0.1, speed=0.12, tolerance=0.02)
     home(scene, arm)
+
+
+def on_the_floor_of(scene: Scene, region: str) -> bool:
+    """Whether a region reaches down to what its fixture stands on, so that things can be pushed in from there."""
+    parent = str(scene.parent(region))
+    half = np.abs(scene.rotation(region) @ scene.region_half(region))
+    return bool(scene.position(region)[2] - half[2] < scene.boxes(parent).corners[..., 2].min())
+
+
+def push_under(scene: Scene, arm: Arm, name: str, region: str, lay: Callable[[], None]) -> None:
+    """Pushes an object into a low room from the surface before it, lying if it is too high to stand there.
+
+    Args:
+        lay: Takes the object into the fingers; called only where it has to be laid down.
+
+    Raises:
+        Failed: It is too high even lying.
+    """
+    middle, half = scene.position(region), np.abs(scene.rotation(region) @ scene.region_half(region))
+    outward = _opening(scene, region)
+    if _height(scene, name) > 2.0 * half[2]:
+        lay()
+        rotation = facing(-outward, LAYING_RAD, closing_level=False, like=arm.rotation)
+        place = middle + outward * (float(half @ np.abs(outward)) + LAID_BEFORE_M)
+        above = np.array([place[0], place[1], arm.position[2] + 0.05])
+        rise_to(scene, arm, above)
+        arm.go(above, rotation, tolerance=0.02, angle_tolerance=0.1, patience=30)
+        check_held(scene, arm, name)
+        arm.go(above - UP * 0.4, rotation, speed=SLIDE_M_S, patience=3, until=lambda: scene.touches(name))
+        arm.open()
+        arm.go(arm.position - 0.06 * rotation[:, 2] + 0.03 * UP, speed=0.12, tolerance=0.02)
+        home(scene, arm)
+    if _height(scene, name) > 2.0 * half[2]:
+        raise Failed(f"{name} is too high for {region}")
+    push(scene, arm, name, middle + outward * (float(half @ np.abs(outward)) - INSIDE_M))
+
+
+def _height(scene: Scene, name: str) -> float:
+    return float(np.ptp(scene.boxes(name).corners[..., 2]))
 
 
 def _opening(scene: Scene, region: str) -> Float[np.ndarray, "3"]:

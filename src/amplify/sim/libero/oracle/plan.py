@@ -9,7 +9,7 @@ from amplify.sim.libero.oracle.arm import Arm
 from amplify.sim.libero.oracle.config import OracleConfig
 from amplify.sim.libero.oracle.doors import close_door, open_door
 from amplify.sim.libero.oracle.fixtures import close_drawer, open_drawer, turn_knob
-from amplify.sim.libero.oracle.insert import insert, roofed
+from amplify.sim.libero.oracle.insert import insert, on_the_floor_of, push_under, roofed
 from amplify.sim.libero.oracle.joints import WISHES, joint_of
 from amplify.sim.libero.oracle.pick_place import grasp_candidates, put, take
 from amplify.sim.libero.oracle.places import is_drawer, place_beside, place_for
@@ -92,12 +92,19 @@ def _skill(scene: Scene, goal: Goal) -> Skill:
 def _placing(predicate: str, name: str, target: str) -> Run:
     def run(scene: Scene, arm: Arm, config: OracleConfig, generator: np.random.Generator, number: int) -> None:
         grasps = grasp_candidates(scene, name, config, generator)
+
+        def grasped() -> None:
+            if not grasps:
+                raise Failed(f"no grasp of {name} fits")
+            take(scene, arm, name, grasps[min(number, len(grasps) - 1)])
+
+        if predicate == "in" and roofed(scene, target) and on_the_floor_of(scene, target):
+            push_under(scene, arm, name, target, grasped)
+            return
         if not grasps and predicate == "on" and scene.is_region(target) and scene.parent(target) is None:
             push(scene, arm, name, scene.position(target))
             return
-        if not grasps:
-            raise Failed(f"no grasp of {name} fits")
-        take(scene, arm, name, grasps[min(number, len(grasps) - 1)])
+        grasped()
         if predicate == "in" and roofed(scene, target):
             insert(scene, arm, name, target, number)
             return

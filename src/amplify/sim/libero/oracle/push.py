@@ -6,13 +6,13 @@ from jaxtyping import Float
 from amplify.sim.libero.oracle.arm import CLOSED, OPEN, Arm, pointing_down
 from amplify.sim.libero.oracle.fixtures import UP, approach, home
 from amplify.sim.libero.oracle.geometry import axis_angle
-from amplify.sim.libero.oracle.grasps import hand_boxes
+from amplify.sim.libero.oracle.grasps import PALM_M, hand_boxes
 from amplify.sim.libero.oracle.pick_place import NEAR_M
 from amplify.sim.libero.oracle.scene import Scene
 
 PUSH_M_S = 0.10
 GAP_M = 0.045
-TIP_ABOVE_M = 0.014
+TIP_ABOVE_M, HIGHEST_TIP_M = 0.014, 0.034
 NEAR_ENOUGH_M = 0.006
 LEGS = 3
 NARROW_M = 0.1
@@ -41,7 +41,8 @@ def _leg(scene: Scene, arm: Arm, name: str, target: Float[np.ndarray, "3"], alon
     behind = float(((position - corners) @ along).max())
     aside = float(np.abs((corners - position) @ np.cross(UP, along)).max())
     arm.grip = OPEN if aside > NARROW_M / 2 else CLOSED
-    height = corners[..., 2].min() + TIP_ABOVE_M
+    bottom, top = corners[..., 2].min(), corners[..., 2].max()
+    height = bottom + np.clip(top - bottom + PALM_M, TIP_ABOVE_M, HIGHEST_TIP_M)
     reach = behind * 0.5
     yaw = float(np.arctan2(along[1], along[0]))
     # The fingers close across the way: a hand that is not turned closes along y, across x.
