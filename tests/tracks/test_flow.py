@@ -8,7 +8,7 @@ from amplify.coords import points_to_pixels
 from amplify.errors import DataError
 from amplify.protocols import Tracker
 from amplify.tracks import TRACKERS
-from amplify.tracks.dense import FlowConfig
+from amplify.tracks.dense import FlowConfig, channel_of
 from amplify.tracks.flow import FlowTracker
 from amplify.tracks.queries import uniform_grid
 from amplify.types import Clip
@@ -155,6 +155,20 @@ def test_auto_takes_grey_for_a_video_without_colour():
     chroma, _ = positions_px(clip, FlowConfig(channel="chroma"), horizon=4)
     assert torch.equal(auto, grey)
     assert not torch.equal(auto, chroma)
+
+
+def test_auto_takes_grey_where_what_moves_has_no_colour():
+    start, velocity = (30.0, 50.0), (2.0, 1.0)
+    clip = moving_sprite(velocity, start=start, frames=18)
+    moves = np.zeros(clip.frames.shape[:3], bool)
+    for t in range(18):
+        x, y = (int(begin + speed * t) for begin, speed in zip(start, velocity))
+        moves[t, y : y + SPRITE_PX, x : x + SPRITE_PX] = True
+    colourless = clip.frames.copy()
+    colourless[moves] = colourless[moves].mean(axis=-1, keepdims=True).astype(np.uint8)
+    for frames, channel in ((clip.frames, "chroma"), (colourless, "grey")):
+        seen = channel_of(frames, FlowConfig(), within=moves)
+        assert np.array_equal(seen, channel_of(frames, FlowConfig(channel=channel)))
 
 
 @pytest.mark.parametrize("shape", [(1, 128, 128), (2, 1, 1), (2, 4, 6), (3, 9, 60), (3, 200, 90)])

@@ -15,8 +15,10 @@ from amplify.coords import EVALUATION_SIZE_PX, displacements_from_pixels
 
 SMALLEST_PX = 48
 """Below this side the coarsest level of the flow pyramid would be smaller than one patch."""
-COLOURLESS = 0.15
-"""Chroma whose contrast is below this share of brightness' contrast carries no motion."""
+COLOURLESS = 0.4
+"""Chroma whose edges, where something moves, are below this share of brightness' edges carries too little motion."""
+EDGE_STRIDE = 4
+"""Edges are measured in every so many frames."""
 CHROMA_OFFSET = 64
 """Added to chroma, which is mostly near zero, where the enlarged image would be clipped."""
 UNCHANGED_LEVELS = 4
@@ -32,7 +34,7 @@ class FlowConfig(Config):
 
     Args:
         channel: The image that flow sees. ``chroma`` (max − min of R, G, B) is nearly blind to shadows and shading;
-            ``grey`` is brightness; ``auto`` takes chroma unless the video has hardly any
+            ``grey`` is brightness; ``auto`` takes chroma unless what moves has hardly any
             colour or the tracker sees that the camera moves.
         side_px: Larger frames are first reduced to this shorter side, so that the cost does not grow with the video.
         upsample: Flow is computed on frames enlarged this much, then averaged back: finer small motions. 1 takes
@@ -80,7 +82,7 @@ def dense_flow(
             around it in both frames and is zero elsewhere. Everywhere by default.
     """
     small = reduced(frames, config.side_px)
-    channel = channel_of(small, config)
+    channel = channel_of(small, config, within=within)
     height, width = small.shape[1:3]
     everywhere = slice(0, height), slice(0, width)
     # OpenCV's stubs refuse None for the flow to start from, its function wants it.
@@ -104,15 +106,38 @@ def sample(field: Float[Tensor, "2 h w"], points: Float[Tensor, "*b 2"]) -> Floa
     return values[0, :, 0].T.reshape(points.shape)
 
 
-def channel_of(frames: UInt8[np.ndarray, "t h w 3"], config: FlowConfig) -> UInt8[np.ndarray, "t h w"]:
-    """The one-channel video that flow is computed on."""
+def channel_of(
+    frames: UInt8[np.ndarray, "t h w 3"],
+    config: FlowConfig,
+    *,
+    within: Bool[np.ndarray, "t h w"] | None = None,
+) -> UInt8[np.ndarray, "t h w"]:
+    """The one-channel video that flow is computed on.
+
+    Args:
+        frames: uint8 RGB.
+        config: Which channel.
+        within: Where something moves; everywhere by default.
+    """
     grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
     if config.channel == "grey":
         return grey
     spread = frames.max(axis=-1) - frames.min(axis=-1)
-    if config.channel == "auto" and spread[::8].std() < COLOURLESS * grey[::8].std():
+    if config.channel == "auto" and _edges(spread, within) < COLOURLESS * _edges(grey, within):
         return grey
     return np.minimum(spread, 255 - CHROMA_OFFSET) + np.uint8(CHROMA_OFFSET)
+
+
+def _edges(video: UInt8[np.ndarray, "t h w"], within: Bool[np.ndarray, "t h w"] | None) -> float:
+    """The mean gradient, in levels a pixel, of what is not at the rim of what moves."""
+    total, pixels = 0.0, 0
+    for t in range(0, len(video), EDGE_STRIDE):
+        slopes = [cv2.Sobel(video[t], cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1))]
+        size = cv2.magnitude(slopes[0], slopes[1])
+        if within is not None:
+            size = size[cv2.erode(within[t].view(np.uint8), np.ones((3, 3), np.uint8)) > 0]
+        total, pixels = total + float(size.sum()), pixels + size.size
+    return total / max(pixels, 1)
 
 
 def changed(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:

@@ -37,7 +37,7 @@ class FlowTracker:
     """
 
     name = "flow"
-    version = "3"
+    version = "4"
 
     def __init__(self, config: FlowConfig | None = None):
         self.config = config or FlowConfig()

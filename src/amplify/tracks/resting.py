@@ -28,6 +28,10 @@ STATIC_CAMERA_SHARE = 0.5
 LEFT_SHARE = 0.1
 LEFT_FRAMES = 4
 """A surface has left when it is seen in at most `LEFT_SHARE` of the later frames, of which there must be this many."""
+AWAY_FRAMES = 2
+"""A look is gone when it is not seen in so many frames in a row."""
+RETURNING_SHARE = 0.3
+"""A look that comes and goes is at rest only if it is seen again in this share of the frames before and after."""
 PROBES_SIDE = 16
 
 
@@ -66,7 +70,9 @@ def resting_points(
     count, n = len(frames), len(queries)
     covered = np.zeros((horizon, count, n), bool)
     seen = np.zeros((count, len(places)), np.int32)
-    later = np.zeros_like(seen)
+    later, beyond, returned = np.zeros_like(seen), np.zeros_like(seen), np.zeros_like(seen)
+    away = np.zeros((2, *seen.shape), np.int32)
+    gone = np.zeros(away.shape, bool)
     for apart in range(1, min(count, max(SPAN_FRAMES + 1, horizon))):
         difference = np.abs(looks[apart:] - looks[:-apart]).max(axis=-1)  # (t - apart, places)
         if apart < horizon:
@@ -76,10 +82,16 @@ def resting_points(
             seen[apart:] += same
             seen[:-apart] += same
             later[:-apart] += same
+            for side, at in enumerate((slice(None, -apart), slice(apart, None))):
+                returned[at] += gone[side, at] & same
+                beyond[at] += gone[side, at]
+                away[side, at] = np.where(same, 0, away[side, at] + 1)
+                gone[side, at] |= away[side, at] >= AWAY_FRAMES
     t = np.arange(count)[:, None]
     after = np.minimum(count - 1 - t, SPAN_FRAMES)
     nearby = after + np.minimum(t, SPAN_FRAMES)
-    resting = seen >= RECURRING_SHARE * nearby
+    passes = gone.all(axis=0) & (returned < RETURNING_SHARE * beyond)
+    resting = (seen >= RECURRING_SHARE * nearby) & ~passes
     if resting[:, n:].mean() < STATIC_CAMERA_SHARE:
         return None
     leaving = resting & (later <= LEFT_SHARE * after) & (after >= LEFT_FRAMES)
