@@ -126,6 +126,32 @@ def test_simplified_meshes_keep_their_shape_and_are_made_once(simulation, tmp_pa
     assert np.array_equal(meshes.light_mesh(model, number, tmp_path).faces, light.faces)
 
 
+def test_a_mesh_does_not_tear_where_its_picture_has_seams():
+    # A sphere of two halves with a picture each: left of the middle of the texture, and right of it.
+    n, m = 40, 80
+    height, turn = np.meshgrid(np.linspace(0, np.pi, n), np.linspace(0, 2 * np.pi, m), indexing="ij")
+    grid = np.stack([np.sin(height) * np.cos(turn), np.sin(height) * np.sin(turn), np.cos(height)], axis=-1)
+    vertices, index = np.unique(np.round(grid, 9).reshape(-1, 3), axis=0, return_inverse=True)
+    at = index.reshape(n, m)
+    a, b, c, d = at[:-1, :-1], at[1:, :-1], at[1:, 1:], at[:-1, 1:]
+    faces = np.concatenate([np.stack(parts, axis=-1).reshape(-1, 3) for parts in ((a, b, c), (a, c, d))])
+    faces = faces[[len(set(face)) == 3 for face in faces]].astype(np.int32)
+    north = vertices[faces].mean(axis=1)[:, 2] > 0
+    places = np.where(north[:, None], 0.1, 0.7)[..., None] + 0.2 * (vertices[faces][..., :2] + 1) / 2
+    texture = places.reshape(-1, 2).astype(np.float32)
+    rows = np.arange(len(texture), dtype=np.int32).reshape(-1, 3)
+    normals = vertices.astype(np.float32)
+    light = meshes.simplified(meshes.Mesh(vertices.astype(np.float32), faces, normals, faces, texture, rows), 300)
+
+    assert len(light.faces) <= 300
+    edges = np.sort(np.concatenate([light.faces[:, [0, 1]], light.faces[:, [1, 2]], light.faces[:, [2, 0]]]), axis=1)
+    assert (np.unique(edges, axis=0, return_counts=True)[1] == 2).all()
+    seen = light.texture[light.face_texture]
+    middle = light.vertices[light.faces].mean(axis=1)[:, 2]
+    clear = np.abs(middle) > 0.2
+    assert ((seen[clear, :, 0] < 0.5) == (middle[clear] > 0)[:, None]).all()
+
+
 def test_a_policy_is_rolled_out_and_rendered_only_for_new_plans(simulation, monkeypatch):
     env = LiberoEnv(simulation.task, 2, LiberoBench(decisions=6, size_px=64).simulator())
     looks = []
