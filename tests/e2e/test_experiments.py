@@ -23,7 +23,11 @@ def results(out: Path) -> dict[str, float]:
     return {path.parent.name: path.stat().st_mtime for path in out.glob(f"cells/*/{RESULT}")}
 
 
-@pytest.mark.parametrize("name", sorted(STUDIES))
+# Those in LIBERO need its package, and but for the smallest minutes.
+MARKS = {"libero-smoke": pytest.mark.libero, "libero-object": pytest.mark.slow, "libero-zero-shot": pytest.mark.slow}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in sorted(STUDIES)])
 def test_a_study_runs_and_shows_its_evidence(name: str, out: Path, capsys: pytest.CaptureFixture[str]):
     earlier = results(out)
     arguments = ["experiment", name, "--budget", "smoke", "--out", str(out), "--workers", "0", "--json"]

@@ -40,13 +40,13 @@ def prioritised(priority: int) -> Iterator[None]:
         yield
     finally:
         if before is not None:
-            os.sched_setscheduler(0, before, os.sched_param(0))
+            os.sched_setscheduler(0, *before)
 
 
-def _raised(priority: int) -> int:
+def _raised(priority: int) -> "tuple[int, os.sched_param]":
     if not hasattr(os, "sched_setscheduler"):
         raise ValueError("a priority needs Linux")
-    before = os.sched_getscheduler(0)
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
     except PermissionError:
