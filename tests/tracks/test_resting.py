@@ -56,9 +56,7 @@ def test_a_slow_plain_surface_passes_and_is_not_at_rest():
     background = np.random.default_rng(0).integers(60, 200, (128, 128, 3)).astype(np.uint8)
     frames = np.stack([background] * 70)
     for t, frame in enumerate(frames):
-        frame[40:80, max(0, 2 * t - 40) : max(0, 2 * t)] = (
-            230  # 20 frames a pixel: a third of ±30
-        )
+        frame[40:80, max(0, 2 * t - 40) : max(0, 2 * t)] = 230  # 20 frames a pixel: a third of ±30
     known = resting_points(frames, pixels_to_points(torch.tensor([[60.0, 60.0], [60.0, 100.0]]), 128), horizon=16)
     assert not known.resting[32:48, 0].any()
     assert known.resting[:30, 0].all()
