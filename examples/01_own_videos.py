@@ -1,7 +1,7 @@
 """1. Your own videos: they teach motion without a single action; a few demonstrations teach a robot to make it happen.
 
     python examples/01_own_videos.py --videos ~/kitchen --demos ~/robot/demos --out runs/mine
-    python examples/01_own_videos.py --smoke --out /tmp/mine     # a minute or two, on films of a simulated arm
+    python examples/01_own_videos.py --smoke --out runs/smoke    # a minute or two, on films of a simulated arm
 
 Videos are files of any codec, rate and size; what their names spell is the instruction ("open_the_drawer_07.mp4").
 Demonstrations are a LeRobot dataset with actions. It can be interrupted: the same command goes on.

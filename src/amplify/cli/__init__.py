@@ -58,8 +58,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench import-videos": ("amplify.cli.bench", "speed of turning videos into a dataset"),
     "bench data": ("amplify.cli.bench", "cost of data: windows/s, memory, scaling, an estimate for 1,000 hours"),
     "bench track": ("amplify.cli.bench", "speed of following points through video"),
-    "bench libero": ("amplify.cli.bench", "speed of evaluation in LIBERO beside its own loop, of images and tracks"),
-    "bench oracle": ("amplify.cli.bench", "how often LIBERO's scripted oracle succeeds, by task"),
+    "bench libero": ("amplify.cli.bench_libero", "speed of evaluation in LIBERO beside its own loop, and of images"),
+    "bench oracle": ("amplify.cli.bench_libero", "how often LIBERO's scripted oracle succeeds, by task"),
     "doctor": ("amplify.cli.doctor", "check that rendering and the offline encoders work"),
 }
 """``command: (module, one line)``; the function is the last word of the command with ``_`` for ``-``."""

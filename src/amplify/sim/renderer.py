@@ -35,6 +35,18 @@ class CameraSettings(Config):
     turned: bool = False
 
 
+def different(cameras: tuple[CameraSettings, ...]) -> tuple[CameraSettings, ...]:
+    """The cameras, which make up the views of a configuration.
+
+    Raises:
+        ValueError: There is none, or one twice.
+    """
+    names = [camera.name for camera in cameras]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"cameras must be one or more different ones, got {names}")
+    return cameras
+
+
 class RenderSettings(Config):
     """Size and quality of images.
 

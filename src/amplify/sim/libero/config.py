@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import NonNegativeInt, PositiveInt, field_validator
 
 from amplify.config import Config
-from amplify.sim.renderer import CameraSettings, RenderSettings
+from amplify.sim.renderer import CameraSettings, RenderSettings, different
 
 HZ = 20
 """Decisions, and so frames, a second."""
@@ -69,10 +69,7 @@ class LiberoConfig(Config):
     @field_validator("cameras")
     @classmethod
     def _different(cls, cameras: tuple[CameraSettings, ...]) -> tuple[CameraSettings, ...]:
-        names = [camera.name for camera in cameras]
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"cameras must be one or more different ones, got {names}")
-        return cameras
+        return different(cameras)
 
     @property
     def camera_names(self) -> tuple[str, ...]:

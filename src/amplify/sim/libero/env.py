@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from amplify.sim.commands import commands_of
 from amplify.sim.libero.config import ACTION_NAMES, LiberoConfig
 from amplify.sim.libero.images import camera_images
 from amplify.sim.libero.simulation import Simulation, Snapshot
@@ -90,16 +91,9 @@ class LiberoEnv:
         Raises:
             ValueError: An action is not finite, or the shapes do not fit.
         """
-        commands = actions.detach().cpu().numpy()
-        if commands.shape != (self.num_envs, len(ACTION_NAMES)) or len(active) != self.num_envs:
-            raise ValueError(
-                f"{self.num_envs} environments need actions of shape ({self.num_envs}, {len(ACTION_NAMES)}) and as "
-                f"many active flags, got {commands.shape} and {len(active)}"
-            )
+        commands = commands_of(actions, active=active, num_envs=self.num_envs, width=len(ACTION_NAMES))
         for index, command in enumerate(commands):
             if active[index]:
-                if not np.isfinite(command).all():
-                    raise ValueError(f"action of environment {index} is not finite: {command}")
                 before = self._copy(index)
                 self._enter(index).step(command)
                 self._copies[index] = self._stage.leave()

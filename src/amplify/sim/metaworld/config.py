@@ -5,7 +5,7 @@ from pydantic import PositiveInt, field_validator
 from amplify.config import Config
 from amplify.errors import pick
 from amplify.sim.metaworld.body import BODIES, ROBOT
-from amplify.sim.renderer import CameraSettings, RenderSettings
+from amplify.sim.renderer import CameraSettings, RenderSettings, different
 
 CAMERAS: dict[str, CameraSettings] = {
     # Nearer than Meta-World's own corner2, so that objects cover more pixels.
@@ -49,10 +49,7 @@ class MetaWorldConfig(Config):
     @field_validator("cameras")
     @classmethod
     def _different(cls, cameras: tuple[CameraSettings, ...]) -> tuple[CameraSettings, ...]:
-        names = [camera.name for camera in cameras]
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"cameras must be one or more different ones, got {names}")
-        return cameras
+        return different(cameras)
 
     @field_validator("body")
     @classmethod

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from amplify.sim.commands import commands_of
 from amplify.sim.metaworld.config import ACTION_NAMES, MetaWorldConfig
 from amplify.sim.metaworld.images import camera_images
 from amplify.sim.metaworld.simulation import Simulation
@@ -72,16 +73,9 @@ class MetaWorldEnv:
         Raises:
             ValueError: An action is not finite, or the shapes do not fit.
         """
-        commands = actions.detach().cpu().numpy()
-        if commands.shape != (self.num_envs, len(ACTION_NAMES)) or len(active) != self.num_envs:
-            raise ValueError(
-                f"{self.num_envs} environments need actions of shape ({self.num_envs}, {len(ACTION_NAMES)}) and as "
-                f"many active flags, got {commands.shape} and {len(active)}"
-            )
+        commands = commands_of(actions, active=active, num_envs=self.num_envs, width=len(ACTION_NAMES))
         for index, simulation in enumerate(self._copies):
             if active[index]:
-                if not np.isfinite(commands[index]).all():
-                    raise ValueError(f"action of environment {index} is not finite: {commands[index]}")
                 simulation.step(commands[index])
                 self._stale[index] = True
         return np.array([simulation.success for simulation in self._copies])
