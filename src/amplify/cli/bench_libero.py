@@ -42,9 +42,8 @@ def libero(
 
     given = (episodes, 1 if decisions is None else decisions, replan_every, size, frames, workers)
     if min(given) < 1:
-        raise UsageError(
-            "--episodes, --decisions, --replan-every, --size, --frames and --workers count from 1", got=given
-        )
+        options = "--episodes, --decisions, --replan-every, --size, --frames, --workers"
+        raise UsageError("a number below 1", got=given, allowed=f"1 or more for {options}")
     ensure_gl()
     report = bench_libero(
         LiberoBench(
