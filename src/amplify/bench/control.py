@@ -12,9 +12,10 @@ from amplify.bench.models import BenchInputs, BenchModels, BenchSizes
 from amplify.bench.reference_style import PlainDecoder
 from amplify.bench.settings import BenchSettings
 from amplify.bench.timing import Part, fastest, measure
+from amplify.encoders.vision import PatchEncoder
 from amplify.inverse import InverseConfig, InverseDynamics
 from amplify.nn.precision import PRECISIONS, converted
-from amplify.policy.compiled import compiled
+from amplify.policy.compiled import CompiledPlanner
 from amplify.types import ActionChunk, Features, MotionTokens, Plan, TrackWindow
 
 SHORT = {"float32": "fp32", "bfloat16": "bf16", "int8": "int8"}
@@ -59,22 +60,18 @@ class ControlStep:
         motion = self.models.tokenizer.embed(tokens, self.inverse.config.motion)
         return self.inverse.act(features, self.inputs.proprio, motion)
 
-    def compiled(self) -> Callable[[], Plan]:
-        """The control step as CUDA graphs, see `amplify.policy.compiled.compiled`."""
-        graph = compiled(self.plan, self.inputs.images.device)
-        return lambda: graph(self.inputs.images, self.inputs.text, self.inputs.proprio)
-
-    @torch.no_grad()
-    def plan(self, images: Tensor, text: Tensor, proprio: Tensor) -> Plan:
-        """The control step as a function of tensors alone.
+    def compiled(self, draft: MotionTokens | None = None) -> Callable[[], Plan]:
+        """The control step as CUDA graphs, see `amplify.policy.compiled.CompiledPlanner`.
 
         Args:
-            images: uint8 RGB, (b, v, h, w, 3).
-            text: Encoded instructions, (b, 1, e).
-            proprio: (b, p).
+            draft: As in `tokens`.
         """
-        features = Features(vision=self.models.plain_encoder(images), text=text)
-        tokens = self.forward.generate(features)
+        models, inputs = self.models, self.inputs
+        eyes = PatchEncoder(network=models.plain_encoder, device=str(inputs.images.device), graphed=True)
+        planner = CompiledPlanner(self.forward, self._acted)
+        return lambda: planner(inputs.features(eyes.encode(inputs.images)), inputs.proprio, draft)
+
+    def _acted(self, tokens: MotionTokens, features: Features, proprio: Tensor) -> Plan:
         motion = self.models.tokenizer.embed(tokens, self.inverse.config.motion)
         return Plan(actions=self.inverse.act(features, proprio, motion), tokens=tokens)
 
@@ -158,7 +155,7 @@ def bench_act(settings: BenchSettings, *, head: str, head_training: int = 0) -> 
     """Times of one control step, batch 1.
 
     ``act_<precision>_no_draft`` foresees every token; ``act_<precision>_draft_all`` verifies a draft that is right;
-    ``act_<precision>_compiled``, on a GPU, is the first as CUDA graphs; ``act_best`` is the fastest of them.
+    ``act_<precision>_compiled``, on a GPU, are the same as CUDA graphs; ``act_best`` is the fastest of them.
     ``<head>_head`` is the head alone. What precision, and few sampling steps, cost is in ``agreement``.
 
     Args:
@@ -183,7 +180,10 @@ def bench_act(settings: BenchSettings, *, head: str, head_training: int = 0) -> 
             Part(f"act_{short}_draft_all", lambda step=step, draft=tokens: step.act(draft), against),
         ]
         if device.type == "cuda":
-            parts.append(Part(f"act_{short}_compiled", step.compiled(), against))
+            parts += [
+                Part(f"act_{short}_compiled", step.compiled(), against),
+                Part(f"act_{short}_compiled_draft_all", step.compiled(tokens), against),
+            ]
         if precision != "float32":
             agreement[short] = agreement_of(step, exact)
     names = [part.name for part in parts if part.against == against]

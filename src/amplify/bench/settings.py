@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 
 from amplify.config import Config
-from amplify.errors import UsageError
+from amplify.nn.device import computing_device
 
 Preset = Literal["paper", "small", "tiny"]
 Against = Literal["reference-style"]
@@ -43,12 +43,7 @@ class BenchSettings(Config):
 
         torch.set_num_threads(self.threads)
         cv2.setNumThreads(self.threads)
-        device = torch.device(self.device)
-        if device.type not in ("cpu", "cuda"):
-            raise UsageError("benchmarks do not run there", got=self.device, allowed="cpu, cuda")
-        if device.type == "cuda" and not torch.cuda.is_available():
-            raise UsageError("this machine has no CUDA device that PyTorch can use", remedy="leave --device out")
-        return device
+        return computing_device(self.device)
 
     def machine(self, device: torch.device) -> dict[str, Any]:
         """What the figures depend on."""

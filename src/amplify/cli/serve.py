@@ -53,8 +53,9 @@ def serve(
         shutdown_s: Time for requests under way when the server is to stop.
     """
     try:
+        from amplify.nn.device import computing_device
         from amplify.serve.app import ServeConfig
-        from amplify.serve.run import computing_device, key_of, reader_of
+        from amplify.serve.run import key_of, reader_of
         from amplify.serve.run import serve as run
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
@@ -69,7 +70,7 @@ def serve(
         from amplify.serve.sample import check as checked
         from amplify.serve.sample import read_sample
 
-        loader = Loader(computing_device(device))
+        loader = Loader(str(computing_device(device)))
         loaded = loader.bundle(folder)
         policy = loader.policy(folder, kind or kind_of(loaded), precision=precision)
         return {"bundle": str(folder), **checked(reader_of(info_of(loaded), mapping), policy, read_sample(check))}

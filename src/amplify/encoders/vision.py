@@ -17,6 +17,7 @@ from amplify.encoders.hub import Dinov2, Dinov3, ResNet, Siglip
 from amplify.encoders.pretrained import fingerprint, slug
 from amplify.encoders.trunk import Trunk
 from amplify.errors import UsageError, pick
+from amplify.nn.cuda_graph import Graphed
 
 TRUNKS: dict[str, type[Trunk]] = {
     "efficientnet-lite0": EfficientNetLite0Trunk,
@@ -144,6 +145,8 @@ class PatchEncoder:
         network: A network with weights of its own, of a bundle; by default the published ones.
         name: That of sidecar folders; by default it says what changes the tokens' number and size.
         device: Where the network runs.
+        graphed: Run it as CUDA graphs, one for each number and size of images; on a CUDA device only.
+            Another process that it is sent to runs it plainly.
 
     Raises:
         AmplifyError: The published weights are not here.
@@ -157,6 +160,7 @@ class PatchEncoder:
         network: PatchNetwork | None = None,
         name: str | None = None,
         device: str = "cpu",
+        graphed: bool = False,
     ):
         self.config = config = network.config if network is not None else config or VisionConfig()
         self.device = device
@@ -164,6 +168,7 @@ class PatchEncoder:
         architecture = config.architecture() if network is None else network.dimensions["architecture"]
         self.patches, self.width = config.grid**2, _width(config, architecture)
         self.name = name or default_name(config, architecture)
+        self._graphs = Graphed(self._eyes()) if graphed and torch.device(device).type == "cuda" else None
 
     def __reduce__(self):
         if self._own is not None:
@@ -186,9 +191,13 @@ class PatchEncoder:
         An image's tokens do not depend on its neighbours, but their last bits may depend on how many there are
         (relative difference below 1e-5 in float32).
         """
-        network = self._own or _network(self.config.model_dump_json(), self.device)
+        if self._graphs is not None:
+            return self._graphs(images, self.device)
         with torch.inference_mode():
-            return network(images.to(self.device))
+            return self._eyes()(images.to(self.device))
+
+    def _eyes(self) -> PatchNetwork:
+        return self._own or _network(self.config.model_dump_json(), self.device)
 
 
 def default_name(config: VisionConfig, architecture: Mapping[str, Any]) -> str:

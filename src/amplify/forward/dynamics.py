@@ -297,7 +297,7 @@ class ForwardDynamics(nn.Module):
         count, rest = divmod(len(tokens.indices), len(given if isinstance(given, Prefix) else given.vision))
         assert not rest, "every window has the same number of strings"
         before = torch.cat((tokens.indices[:, :1], tokens.indices[:, :-1]), dim=1)
-        scores = self._reading(given, count).scores(before, 0)
+        scores = self.reading(given, count).scores(before, 0)
         return scores.float().log_softmax(dim=-1).gather(-1, tokens.indices[..., None])[..., 0].sum(dim=-1)
 
     def generate(self, given: Features | Prefix, **settings: Any) -> MotionTokens:
@@ -329,7 +329,7 @@ class ForwardDynamics(nn.Module):
         Raises:
             UsageError: A draft for random tokens, or of another shape.
         """
-        reading = self._reading(given, count)
+        reading = self.reading(given, count)
         if draft is None:
             return one_by_one(reading, generator, temperature, top_k)
         if generator is not None:
@@ -339,7 +339,13 @@ class ForwardDynamics(nn.Module):
             raise UsageError("the draft does not fit", got=tuple(draft.indices.shape), allowed=wanted)
         return verified(reading, draft.indices.to(reading.blank.device))
 
-    def _reading(self, given: Features | Prefix, count: int) -> Reading:
+    def reading(self, given: Features | Prefix, count: int = 1) -> Reading:
+        """What scores strings piece by piece.
+
+        Args:
+            given: Frozen features, or what `start` made of them.
+            count: Strings of each window, which follow one another.
+        """
         if isinstance(given, Features) and count > 1:
             given = self.start(given)
         if isinstance(given, Prefix):

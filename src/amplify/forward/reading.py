@@ -43,12 +43,12 @@ class Reading:
         unread: Float[Tensor, "b c w"] | None = None,
     ):
         self.model, self.tokens = model, model.tokens
-        self._caches, self._prefix, self._unread = caches, prefix, unread
+        self.caches, self.prefix, self._unread = caches, prefix, unread
 
     @property
     def blank(self) -> Int[Tensor, "b 1"]:
         """What stands before the first token of every string."""
-        store = self._caches[0].store
+        store = self.caches[0].store
         return torch.zeros(store.shape[1], 1, dtype=torch.long, device=store.device)
 
     def scores(self, before: Int[Tensor, "b m"], at: int) -> Float[Tensor, "b m classes"]:
@@ -60,10 +60,10 @@ class Reading:
         """
         x, length = self.model.embed(before, at), before.shape[1]
         if self._unread is None:
-            for cache in self._caches:
-                cache.truncate(self._prefix + at)
-            mask = None if length == 1 else prefix_causal(self._prefix + at, length, x.device)[-length:]
+            for cache in self.caches:
+                cache.truncate(self.prefix + at)
+            mask = None if length == 1 else prefix_causal(self.prefix + at, length, x.device)[-length:]
         else:
             x, self._unread = torch.cat((self._unread, x), dim=1), None
-            mask = prefix_causal(self._prefix, length, x.device)
-        return self.model.classifier(self.model.trunk(x, mask, self._caches, last=length))
+            mask = prefix_causal(self.prefix, length, x.device)
+        return self.model.classifier(self.model.trunk(x, mask, self.caches, last=length))

@@ -72,7 +72,7 @@ class GaussianHead(nn.Module):
         # Tails and logarithms need more digits than bfloat16 has, in which autocast multiplies.
         mean = self.mean(state).float().tanh()
         if self.spread is None:
-            return mean, mean.new_tensor(self.std)
+            return mean, mean.new_full((), self.std)
         return mean, self.std * self.spread(state).float().clamp(-3, 3).exp()
 
 

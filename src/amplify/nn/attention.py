@@ -21,6 +21,18 @@ class LayerCache:
         self.store = torch.empty(2, batch, heads, capacity, head_width, dtype=like.dtype, device=like.device)
         self.length = 0
 
+    @classmethod
+    def of(cls, store: Float[Tensor, "2 b h capacity d"], length: int) -> "LayerCache":
+        """A cache whose memory is there, its first positions seen already.
+
+        Args:
+            store: Keys, then values.
+            length: Positions seen.
+        """
+        cache = cls.__new__(cls)
+        cache.store, cache.length = store, length
+        return cache
+
     def extend(self, keys: Float[Tensor, "b h m d"], values: Float[Tensor, "b h m d"]) -> tuple[Tensor, Tensor]:
         """Appends M positions; all keys and values up to now, each (b, h, length, d)."""
         start, self.length = self.length, self.length + keys.shape[2]

@@ -8,11 +8,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from amplify.baselines import BehaviourCloning
-from amplify.errors import DataError
+from amplify.errors import DataError, UsageError
 from amplify.forward import ForwardDynamics
 from amplify.inverse import InverseDynamics
 from amplify.nn.precision import converted
-from amplify.policy.compiled import compiled
+from amplify.policy.compiled import CompiledPlanner
 from amplify.protocols import TextEncoder, VisionEncoder
 from amplify.tokens import MotionTokenizer
 from amplify.types import Features, MotionTokens, Observation, Plan
@@ -173,7 +173,9 @@ class AmplifyPolicy(FeaturePolicy):
         # Dropout must never reach a robot, whatever the models were last used for.
         self.forward = converted(forward.eval(), precision)
         self.tokenizer, self.inverse = tokenizer.eval(), converted(inverse.eval(), precision)
-        self._graph = compiled(self._likeliest, self.device) if compile else None
+        if compile and self.device.type != "cuda":
+            raise UsageError("only a CUDA device runs compiled plans", got=self.device, remedy="leave it off")
+        self._compiled = CompiledPlanner(self.forward, self._acted) if compile else None
 
     @property
     def device(self) -> torch.device:
@@ -199,15 +201,13 @@ class AmplifyPolicy(FeaturePolicy):
         """Tokens first, then the actions that cause them."""
         if generator is not None:
             return self._acted(self.forward.generate(features, generator=generator), features, proprio, generator)
-        if self._graph is not None:
-            return self._graph(features, proprio)
-        return self._likeliest(features, proprio, self._draft(previous) if len(proprio) == 1 else None)
-
-    def _likeliest(self, features: Features, proprio: Tensor, draft: MotionTokens | None = None) -> Plan:
-        return self._acted(self.forward.plan(features, draft), features, proprio, None)
+        if self._compiled is not None:
+            return self._compiled(features, proprio, self._draft(previous))
+        draft = self._draft(previous) if len(proprio) == 1 else None
+        return self._acted(self.forward.plan(features, draft), features, proprio)
 
     def _acted(
-        self, tokens: MotionTokens, features: Features, proprio: Tensor, generator: torch.Generator | None
+        self, tokens: MotionTokens, features: Features, proprio: Tensor, generator: torch.Generator | None = None
     ) -> Plan:
         motion = self.tokenizer.embed(tokens, self.inverse.config.motion)
         if features.inverse_vision is not None:

@@ -16,6 +16,7 @@ import uvicorn
 
 from amplify.errors import AmplifyError, UsageError
 from amplify.evaluate.loading import Loader, kind_of
+from amplify.nn.device import computing_device
 from amplify.policy.bundle import Bundle
 from amplify.policy.controller import ControllerConfig
 from amplify.policy.info import BundleInfo, info_of
@@ -30,28 +31,6 @@ logger = logging.getLogger(__name__)
 
 API_KEY = "AMPLIFY_API_KEY"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
-
-def computing_device(name: str) -> str:
-    """The device by its name, which is there.
-
-    Raises:
-        UsageError: PyTorch knows no such device, or cannot use it here.
-    """
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise UsageError("no such device", got=repr(name), allowed="cpu, cuda or cuda:1, …")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(
-            "this machine has no such CUDA device that PyTorch can use",
-            got=name,
-            allowed=f"{torch.cuda.device_count()} of them are here",
-            remedy="leave --device out",
-        )
-    return name
 
 
 def reader_of(info: BundleInfo, mapping: Path | None) -> Reader:
@@ -149,7 +128,7 @@ def serve(
     Raises:
         AmplifyError: The bundle holds no policy, or the address is taken.
     """
-    loader = Loader(computing_device(device))
+    loader = Loader(str(computing_device(device)))
     bundle = loader.bundle(path)
     kind = kind or kind_of(bundle)
     reader = reader_of(info_of(bundle), mapping)

@@ -11,6 +11,7 @@ from amplify.baselines.track_policy import TrackGuidedPolicy
 from amplify.baselines.track_transformer import TrackTransformer, TrackTransformerConfig
 from amplify.errors import UsageError
 from amplify.inverse.config import InverseConfig
+from amplify.nn.device import computing_device
 from amplify.policy.bundle import load_bundle
 from amplify.tracks.queries import uniform_grid
 from amplify.train.baseline_stages import TrackPolicyStage, TrackStage, tracks_predicted
@@ -22,6 +23,7 @@ from amplify.train.training_data import (
     action_sizes,
     feature_sizes,
     first_features,
+    on,
     seen_by,
     statistics_tracks,
 )
@@ -49,7 +51,7 @@ def train_track_policy(
 ) -> dict[str, Any]:
     """Trains ATM's policy on demonstrations, guided by the tracks that the parent's frozen transformer foresees."""
     bundle = load_bundle(bundle_of(parent))
-    transformer = bundle.module("track_transformer", TrackTransformer)
+    transformer = bundle.module("track_transformer", TrackTransformer).to(computing_device(train.device))
     identity = identity_of(data, model, bundle)
     data = data.resolved(actions=True, parent=bundle)
     data.same_encoders(bundle)
@@ -88,7 +90,7 @@ def _train_tracks(
 ) -> dict[str, Any]:
     identity = identity_of(data, model)
     data = data.resolved(actions=False)
-    eyes = data.eyes()
+    eyes = on(computing_device(train.device), data.eyes())
     windows = data.training_windows(tracks=True, features=True, actions=False)
     held_out = data.windows(tracks=True, features=True, actions=False, held_out=True)
     sizes = feature_sizes(first_features(seen_by(windows, eyes)))

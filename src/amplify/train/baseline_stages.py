@@ -12,7 +12,7 @@ from amplify.baselines.track_policy import TrackGuidedPolicy
 from amplify.baselines.track_transformer import TrackTransformer
 from amplify.data.windows import WindowSet
 from amplify.jobs import progress
-from amplify.protocols import TrackPredictor
+from amplify.nn.device import device_of
 from amplify.train.stages import VALIDATION_WINDOWS, mean_logs, random_batch, spread
 from amplify.types import Sample, TrackWindow
 
@@ -48,15 +48,16 @@ class TrackStage:
 
     def validate(self) -> dict[str, float]:
         """The same loss on held-out videos."""
-        rows = []
+        rows, device = [], device_of(self.module)
         for chosen in spread(self.held_out, VALIDATION_WINDOWS) if self.held_out else []:
-            generator = rng.torch_generator(0, self.name, "validate", int(chosen[0]))
-            loss, logs = self.loss(self.held_out.batch(chosen), generator=generator)  # type: ignore[union-attr]
+            generator = rng.torch_generator(0, self.name, "validate", int(chosen[0]), device=device)
+            batch = self.held_out.batch(chosen).to(device)  # type: ignore[union-attr]
+            loss, logs = self.loss(batch, generator=generator)
             rows.append({"loss": loss, **logs})
         return mean_logs(rows)
 
 
-def tracks_predicted(predictor: TrackPredictor, windows: WindowSet, queries: Tensor, *, label: str) -> TrackWindow:
+def tracks_predicted(predictor: TrackTransformer, windows: WindowSet, queries: Tensor, *, label: str) -> TrackWindow:
     """The tracks of the same points that a frozen predictor foresees for every window, (w, v, t, n, 2).
 
     Args:
@@ -66,11 +67,11 @@ def tracks_predicted(predictor: TrackPredictor, windows: WindowSet, queries: Ten
         label: Shown beside the progress bar.
     """
     everything = np.array_split(np.arange(len(windows)), max(1, len(windows) // 128))
-    rows = []
+    rows, device = [], device_of(predictor)
     for chosen in progress(everything, total=len(everything), label=label, unit="batch"):
         features = windows.batch(chosen).features
         assert features is not None
-        rows.append(predictor.predict(features, queries[None]))
+        rows.append(predictor.predict(features.to(device), queries[None].to(device)).to("cpu"))
     return TrackWindow(
         points=torch.cat([row.points for row in rows]),
         visible=torch.cat([row.visible for row in rows]),

@@ -86,7 +86,7 @@ def load_checkpoint(
     except RuntimeError as error:
         raise BundleError(f"checkpoint {path} is of another model", got=error, remedy=remedy) from error
     if average:
-        average.average = {k: part("average.")[k] for k in average.average}
+        average.average = {k: part("average.")[k].to(v.device) for k, v in average.average.items()}
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in part("optimizer.").items():
         index, name = key.split(".", 1)

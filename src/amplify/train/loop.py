@@ -6,10 +6,13 @@ an uninterrupted one, bit for bit on a CPU.
 
 import math
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -19,9 +22,16 @@ from amplify import rng
 from amplify.config import Config
 from amplify.errors import AmplifyError
 from amplify.jobs import progress
+from amplify.nn.device import computing_device, device_of
 from amplify.protocols import Stage
 from amplify.train.checkpoint import load_checkpoint, save_checkpoint
 from amplify.train.log import MetricLog
+from amplify.types import Sample
+
+AHEAD = 3
+"""Batches that are read ahead of a GPU."""
+LOOK_EVERY = 20
+"""Steps after which a GPU's losses are looked at."""
 
 
 class TrainConfig(Config):
@@ -41,6 +51,9 @@ class TrainConfig(Config):
         log_every: Steps between two lines of metrics.
         validate_every: Steps between two validations; 0 validates at the end only.
         checkpoint_every: Steps between two checkpoints.
+        precision: Of matrix products in the model ("bfloat16" is autocast); weights, and validation, are float32.
+        device: "cpu", "cuda" or "cuda:1": where the model is trained. Batches are the same everywhere, and a run can be
+            resumed elsewhere, but only the CPU gives the same bits again.
     """
 
     steps: int = Field(ge=0)
@@ -56,6 +69,8 @@ class TrainConfig(Config):
     log_every: int = Field(default=50, ge=1)
     validate_every: int = Field(default=0, ge=0)
     checkpoint_every: int = Field(default=500, ge=1)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    device: str = Field(default="cpu", exclude=True)
 
     def learning_rate_at(self, step: int) -> float:
         """The schedule: linear warm-up to the peak, cosine down to ``final_fraction`` of it."""
@@ -95,7 +110,7 @@ def fit(
     identity: Mapping[str, Any] | None = None,
     rates: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, float]:
-    """Trains the stage's module in place; the last validation's figures and the training speed.
+    """Trains the stage's module in place and leaves it on the device; the last validation's figures and the speed.
 
     Args:
         stage: What to train.
@@ -105,8 +120,11 @@ def fit(
         rates: Multiples of the learning rate for the parameters whose names begin so; 1 for all others.
 
     Raises:
-        AmplifyError: The loss is not finite, or the folder holds a checkpoint of other settings.
+        AmplifyError: The loss is not finite, the folder holds a checkpoint of other settings, or there is no such
+            device.
     """
+    device = computing_device(config.device)
+    stage.module.to(device)
     out.mkdir(parents=True, exist_ok=True)
     optimizer = _optimizer(stage.module, config, rates)
     average = AveragedWeights(stage.module, config.ema) if config.ema else None
@@ -114,13 +132,19 @@ def fit(
     first = load_checkpoint(out, stage.module, optimizer, average, settings)
     log = MetricLog(out, resume_from=first)
     began, figures = time.perf_counter(), {}
-    with torch.random.fork_rng(devices=[]), log:
-        bar = progress(range(first, config.steps), total=config.steps - first, label=stage.name, unit="step")
-        for step in bar:
-            logs = _step(stage, config, optimizer, step)
+    losses: list[Tensor] = []
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), log:
+        batches = enumerate(batches_ahead(stage, config, first, device), start=first)
+        for step, batch in progress(batches, total=config.steps - first, label=stage.name, unit="step"):
+            loss, logs = _step(stage, config, optimizer, step, batch)
             if average:
                 average.update(stage.module, step)
             done = step + 1
+            losses.append(loss)
+            # A GPU must not wait for every loss to be looked at; nothing is logged or kept that was not.
+            if device.type == "cpu" or done % LOOK_EVERY == 0 or _is_due(config, done):
+                _require_finite(stage.name, losses, done)
+                losses.clear()
             if done % config.log_every == 0 or done == config.steps:
                 log.write(done, stage.name, "train", {k: float(v) for k, v in logs.items()})
             if config.validate_every and done % config.validate_every == 0 and done < config.steps:
@@ -137,19 +161,61 @@ def fit(
     return figures | {"steps_per_second": (config.steps - first) / max(seconds, 1e-9)}
 
 
+def _is_due(config: TrainConfig, done: int) -> bool:
+    """Whether something is logged, validated or kept after so many steps."""
+    each = (config.log_every, config.validate_every, config.checkpoint_every)
+    return done == config.steps or any(every and done % every == 0 for every in each)
+
+
+def _require_finite(name: str, losses: list[Tensor], done: int) -> None:
+    for step, loss in enumerate(torch.stack(losses).tolist(), start=done - len(losses)):
+        if not math.isfinite(loss):
+            raise AmplifyError(
+                f"{name}: the loss at step {step} is not finite",
+                got=loss,
+                remedy="look for NaN in the dataset with --strict, or lower --train.learning-rate",
+            )
+
+
+def batches_ahead(stage: Stage, config: TrainConfig, first: int, device: torch.device) -> Iterator[Sample]:
+    """The batches of the steps from the first on; for a GPU they are read while it computes.
+
+    Args:
+        stage: Makes them.
+        config: Seed and sizes.
+        first: Step.
+        device: Where they are wanted.
+    """
+
+    def batch(step: int) -> Sample:
+        generator = rng.numpy_generator(config.seed, stage.name, "batch", step)
+        return stage.batch(step, generator, config.batch_size)
+
+    if device.type == "cpu":
+        yield from map(batch, range(first, config.steps))
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as reader:
+        steps = iter(range(first, config.steps))
+        waiting = deque(reader.submit(lambda s: batch(s).map(Tensor.pin_memory), s) for s in islice(steps, AHEAD))
+        try:
+            while waiting:
+                ready = waiting.popleft().result()
+                waiting.extend(reader.submit(lambda s: batch(s).map(Tensor.pin_memory), s) for s in islice(steps, 1))
+                yield ready.map(lambda tensor: tensor.to(device, non_blocking=True))
+        finally:
+            for later in waiting:
+                later.cancel()
+
+
 def _step(
-    stage: Stage, config: TrainConfig, optimizer: torch.optim.Optimizer, step: int
-) -> Mapping[str, float | Tensor]:
+    stage: Stage, config: TrainConfig, optimizer: torch.optim.Optimizer, step: int, batch: Sample
+) -> tuple[Tensor, Mapping[str, float | Tensor]]:
     torch.manual_seed(rng.derive(config.seed, stage.name, "dropout", step))
-    batch = stage.batch(step, rng.numpy_generator(config.seed, stage.name, "batch", step), config.batch_size)
     stage.module.train()
-    loss, logs = stage.loss(batch, generator=rng.torch_generator(config.seed, stage.name, "loss", step))
-    if not bool(torch.isfinite(loss)):
-        raise AmplifyError(
-            f"{stage.name}: the loss at step {step} is not finite",
-            got=float(loss.detach()),
-            remedy="look for NaN in the dataset with --strict, or lower --train.learning-rate",
-        )
+    device = device_of(stage.module)
+    generator = rng.torch_generator(config.seed, stage.name, "loss", step, device=device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        loss, logs = stage.loss(batch, generator=generator)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     norm = nn.utils.clip_grad_norm_(stage.module.parameters(), config.clip)
@@ -157,7 +223,8 @@ def _step(
     for group in optimizer.param_groups:
         group["lr"] = rate * group["multiple"]
     optimizer.step()
-    return {"loss": loss.detach(), **logs, "gradient_norm": norm.detach(), "learning_rate": rate}
+    loss = loss.detach()
+    return loss, {"loss": loss, **logs, "gradient_norm": norm.detach(), "learning_rate": rate}
 
 
 @torch.no_grad()

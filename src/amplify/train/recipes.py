@@ -26,6 +26,7 @@ from amplify.inverse.action_decoder import ActionDecoder
 from amplify.inverse.config import InverseConfig
 from amplify.inverse.dynamics import InverseDynamics
 from amplify.metrics.statistics import codebook_usage
+from amplify.nn.device import computing_device
 from amplify.policy.bundle import Bundle, load_bundle
 from amplify.policy.info import info_of
 from amplify.tokens.tokenizer import MotionTokenizer, TokenizerConfig
@@ -56,6 +57,7 @@ from amplify.train.training_data import (
     action_sizes,
     feature_sizes,
     first_features,
+    on,
     seen_by,
     statistics_features,
     statistics_tracks,
@@ -158,7 +160,8 @@ def train_forward(
     identity = identity_of(data, model, bundle)
     data = data.resolved(actions=False, parent=bundle)
     _same_eyes_and_tokens(data, tokenizer, start)
-    goal, eyes = model.goal != "text", data.eyes(start)
+    device = computing_device(train.device)
+    goal, eyes, tokenizer = model.goal != "text", on(device, data.eyes(start)), tokenizer.to(device)
     windows = data.training_windows(tracks=True, features=True, actions=False, goal=goal)
     held_out = data.windows(tracks=True, features=True, actions=False, goal=goal, held_out=True)
     tokens = tokens_of_tracks(tokenizer, windows, label="tokens")
@@ -214,12 +217,13 @@ def train_inverse(
     Eyes that are fine-tuned here are inverse dynamics' own: forward dynamics keeps those that it was trained with.
     """
     bundle, start = load_bundle(bundle_of(parent)), opened(init)
-    tokenizer = bundle.module("tokenizer", MotionTokenizer)
-    forward = bundle.module("forward", ForwardDynamics)
+    device = computing_device(train.loop.device)
+    tokenizer = bundle.module("tokenizer", MotionTokenizer).to(device)
+    forward = bundle.module("forward", ForwardDynamics).to(device)
     identity = identity_of(data, model, bundle) | {"tokens": train.model_dump(mode="json", exclude={"loop"})}
     data = data.resolved(actions=True, parent=bundle)
     data.same_encoders(bundle)
-    eyes = data.eyes(bundle, start)
+    eyes = on(device, data.eyes(bundle, start))
     goal = forward.config.goal != "text"
     windows = data.training_windows(tracks=True, features=True, actions=True, goal=goal)
     held_out = data.windows(tracks=True, features=True, actions=True, goal=goal, held_out=True)
@@ -320,7 +324,7 @@ def train_behaviour_cloning(
     data = data.resolved(actions=True, parent=start)
     if start is not None:
         data.same_encoders(start)
-    eyes = data.eyes(start)
+    eyes = on(computing_device(train.device), data.eyes(start))
     windows = data.training_windows(tracks=False, features=True, actions=True)
     seen = seen_by(windows, eyes)
     sizes, proprio, actions = action_sizes(seen, data)

@@ -3,7 +3,6 @@
 Tokenizer and forward dynamics never read an action; inverse dynamics never reads the instruction.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +16,8 @@ from amplify.data.windows import WindowSet
 from amplify.forward.dynamics import ForwardDynamics
 from amplify.inverse.dynamics import InverseDynamics
 from amplify.jobs import progress
+from amplify.nn.device import device_of
+from amplify.protocols import Stage
 from amplify.tokens import camera_motion
 from amplify.tokens.tokenizer import MotionTokenizer
 from amplify.types import MotionTokens, Sample, TrackWindow
@@ -79,12 +80,12 @@ class TokenizerStage:
 
     def validate(self) -> dict[str, float]:
         """The same loss on held-out videos."""
-        rows = []
+        rows, device = [], device_of(self.module)
         for chosen in spread(self.held_out, VALIDATION_WINDOWS) if self.held_out else []:
-            generator = rng.torch_generator(0, self.name, "validate", int(chosen[0]))
+            generator = rng.torch_generator(0, self.name, "validate", int(chosen[0]), device=device)
             tracks = self.held_out.batch(chosen).tracks  # type: ignore[union-attr]
             assert tracks is not None
-            loss, logs = self.module.loss(tracks, generator=generator)
+            loss, logs = self.module.loss(tracks.to(device), generator=generator)
             rows.append({"loss": loss, **logs})
         return mean_logs(rows)
 
@@ -102,14 +103,15 @@ def known_tokens(tracks: TrackWindow, tokens: MotionTokens) -> Bool[Tensor, "b k
 
 @torch.no_grad()
 def tokens_of_tracks(tokenizer: MotionTokenizer, windows: WindowSet, *, label: str) -> Int[Tensor, "w k"]:
-    """The motion tokens of every window, by the frozen tokenizer."""
+    """The motion tokens of every window, by the frozen tokenizer where it is; they come back to the CPU."""
     tokenizer.eval()
+    device = device_of(tokenizer)
     everything = np.array_split(np.arange(len(windows)), max(1, len(windows) // 256))
     rows = []
     for chosen in progress(everything, total=len(everything), label=label, unit="batch"):
         tracks = windows.batch(chosen).tracks
         assert tracks is not None
-        rows.append(tokenizer.encode(tracks).indices)
+        rows.append(tokenizer.encode(tracks.to(device)).indices.cpu())
     return torch.cat(rows)
 
 
@@ -126,6 +128,8 @@ def tokens_predicted(
 ) -> Int[Tensor, "samples w k"]:
     """Motion tokens that the frozen forward model foresees for some windows: greedy first, then random futures.
 
+    It computes where it is; the tokens come back to the CPU.
+
     Args:
         forward: Frozen, dropout off.
         windows: Demonstrations with features.
@@ -136,16 +140,18 @@ def tokens_predicted(
         label: Shown beside the progress bar.
     """
     forward.eval()
+    device = device_of(forward)
     batches = np.array_split(chosen, max(1, len(chosen) // 128))
     rows = []
     for numbers in progress(batches, total=len(batches), label=label, unit="batch"):
         features = windows.batch(numbers).features
         assert features is not None
+        features = features.to(device)
         futures = [forward.plan(features).indices]
-        generator = rng.torch_generator(seed, "predicted", int(numbers[0]))
+        generator = rng.torch_generator(seed, "predicted", int(numbers[0]), device=device)
         for _ in range(samples):
             futures.append(forward.generate(features, generator=generator, temperature=temperature).indices)
-        rows.append(torch.stack(futures))
+        rows.append(torch.stack(futures).cpu())
     return torch.cat(rows, dim=1)
 
 
@@ -185,7 +191,8 @@ class ForwardStage:
         for chosen in spread(self.held_out, VALIDATION_WINDOWS):
             batch = self.held_out.batch(chosen)
             tokens = MotionTokens(indices=self.held_out_tokens[torch.from_numpy(chosen)])
-            loss, logs = self.loss(replace(batch, tokens=tokens), generator=torch.Generator())
+            batch = replace(batch, tokens=tokens).to(device_of(self.module))
+            loss, logs = self.loss(batch, generator=torch.Generator())
             rows.append({"loss": loss, **logs})
         return mean_logs(rows)
 
@@ -242,7 +249,7 @@ class InverseStage:
         for chosen in spread(self.held_out, VALIDATION_WINDOWS):
             tokens = MotionTokens(indices=self.held_out_tokens[torch.from_numpy(chosen)])
             batch = replace(self.held_out.batch(chosen), tokens=tokens)
-            rows.append(_scored(self.loss, batch, self.name, int(chosen[0])))
+            rows.append(_scored(self, batch.to(device_of(self.module)), int(chosen[0])))
         return mean_logs(rows)
 
 
@@ -269,15 +276,14 @@ class BehaviourCloningStage:
         """The same loss on held-out demonstrations; nothing where none are, as for inverse dynamics."""
         if self.held_out is None:
             return {}
-        batches = [
-            (int(chosen[0]), self.held_out.batch(chosen)) for chosen in spread(self.held_out, VALIDATION_WINDOWS)
-        ]
-        return mean_logs([_scored(self.loss, batch, self.name, first) for first, batch in batches])
+        rows = []
+        for chosen in spread(self.held_out, VALIDATION_WINDOWS):
+            rows.append(_scored(self, self.held_out.batch(chosen).to(device_of(self.module)), int(chosen[0])))
+        return mean_logs(rows)
 
 
-def _scored(
-    loss: Callable[..., tuple[Tensor, dict[str, float | Tensor]]], batch: Sample, stage: str, first: int
-) -> dict[str, float | Tensor]:
+def _scored(stage: Stage, batch: Sample, first: int) -> dict[str, float | Tensor]:
     """Loss and figures of a batch for validation, with the same noise every time."""
-    value, logs = loss(batch, generator=rng.torch_generator(0, stage, "validate", first))
+    generator = rng.torch_generator(0, stage.name, "validate", first, device=device_of(stage.module))
+    value, logs = stage.loss(batch, generator=generator)
     return {"loss": value, **logs}

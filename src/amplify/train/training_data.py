@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from amplify.data.dataset import Dataset
@@ -286,4 +287,11 @@ def action_sizes(windows: WindowSet, data: TrainingData) -> tuple[dict[str, int]
 
 def seen_by(windows: WindowSet, eyes: PatchNetwork | None) -> WindowSet:
     """Windows with features, as the eyes see their pictures now; as they are where features are cached."""
-    return windows if eyes is None else windows.seen_by(eyes)
+    if eyes is None:
+        return windows
+    return windows.seen_by(lambda images: eyes(images.to(eyes.mean.device)).cpu())
+
+
+def on(device: torch.device, eyes: PatchNetwork | None) -> PatchNetwork | None:
+    """The eyes on a device."""
+    return None if eyes is None else eyes.to(device)

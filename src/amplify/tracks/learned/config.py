@@ -8,6 +8,7 @@ from pydantic import Field
 
 from amplify.config import Config
 from amplify.errors import UsageError
+from amplify.nn.device import computing_device
 
 
 class LearnedConfig(Config):
@@ -36,15 +37,7 @@ def checked_device(config: LearnedConfig) -> torch.device:
     Raises:
         UsageError: It does not.
     """
-    try:
-        device = torch.device(config.device)
-    except RuntimeError:
-        raise UsageError("no such device", got=config.device, allowed="cpu, cuda, cuda:0, …") from None
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError("learned trackers do not run on this device", got=config.device, allowed="cpu, cuda")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        got = f"{config.device}, with {torch.cuda.device_count()} CUDA devices"
-        raise UsageError("this machine has no such GPU", got=got, remedy="leave --device out to use the processor")
+    device = computing_device(config.device)
     if config.precision == "float16" and device.type == "cpu":
         raise UsageError("half precision on a processor", got=config.precision, allowed="float32, bfloat16")
     if config.precision == "bfloat16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
