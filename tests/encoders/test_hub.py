@@ -96,6 +96,17 @@ def test_tokens_on_a_grid(hub, name):
     assert torch.equal(again.encode(PIXELS), tokens)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", NETWORKS)
+def test_on_a_gpu_as_graphs(hub, name):
+    config = eyes(hub, name).config
+    plain, fast = PatchEncoder(config, device="cuda"), PatchEncoder(config, device="cuda", graphed=True)
+    for images in (PIXELS, PIXELS[1], PIXELS[:, None].expand(2, 3, *PIXELS.shape[1:]), PIXELS):
+        tokens = fast.encode(images)
+        torch.testing.assert_close(tokens, plain.encode(images), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(tokens.cpu(), eyes(hub, name).encode(PIXELS), atol=1e-2, rtol=1e-2)  # TF32 convolutions
+
+
 @pytest.mark.parametrize("name", ["dinov2", "dinov3", "siglip"])
 def test_tokens_are_the_patches_in_their_order(hub, name):
     """By the model itself, on pixels that are normalised by hand, without its class and register tokens."""

@@ -104,6 +104,9 @@ def test_several_sentences_of_a_task_are_taken_in_turn(monkeypatch, tmp_path):
             return Walk(copies, max_steps=1)
 
     class Anyone:
+        def __init__(self, device, *, compile):
+            assert (device, compile) == ("cpu", False)
+
         def policy(self, path, kind, precision):
             policy = Listener(0.5)
             plan = policy.plan

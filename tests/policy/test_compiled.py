@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -85,6 +87,35 @@ def test_what_it_returns_stays(parts, observe):
     planner(policy.features(second), second.proprio + 1)
     assert torch.equal(plan.actions.actions, kept.actions.actions)
     assert torch.equal(plan.tokens.indices, kept.tokens.indices)
+
+
+TRACED = """
+import torch
+from amplify.bench.control import ControlStep
+from amplify.bench.models import BenchInputs, BenchModels, BenchSizes
+from amplify.policy.compiled import CompiledPlanner
+
+sizes, cpu = BenchSizes.named("tiny"), torch.device("cpu")
+models, inputs = BenchModels.build(sizes, seed=0, device=cpu), BenchInputs.random(sizes, 2, seed=0, device=cpu)
+step = ControlStep(models, inputs)
+planner = CompiledPlanner(models.forward, step._acted)
+traced = lambda f: torch.compile(f, backend="eager", fullgraph=True)
+features = inputs.features(models.encoder.encode(inputs.images).clone())
+with torch.no_grad():
+    tokens = step.tokens().indices.clone()
+    stores, string, sure = traced(planner._begin)(features, torch.full_like(tokens, -1))
+    while int(sure.min()) < tokens.shape[1]:
+        string, sure = traced(planner._advance)(stores, string, sure)
+    assert torch.equal(string, tokens)
+    actions = traced(planner._finish)(features, inputs.proprio, string).actions.actions
+    torch.testing.assert_close(actions, step.act().actions)
+"""
+
+
+def test_its_parts_can_be_compiled_whole():
+    # In a process of its own: the tracer cannot look into the shape checks that tests run with.
+    done = subprocess.run([sys.executable, "-c", TRACED], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.gpu

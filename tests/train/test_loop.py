@@ -7,9 +7,11 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from amplify.errors import AmplifyError, BundleError
+from amplify.config import Config
+from amplify.errors import AmplifyError, BundleError, UsageError
 from amplify.train.log import read_metrics
-from amplify.train.loop import TrainConfig, fit
+from amplify.train.loop import TrainConfig, batches_ahead, fit, trained_on
+from amplify.train.recipes import InverseTraining
 from amplify.types import Sample
 
 
@@ -30,7 +32,7 @@ class Line:
         return Sample(proprio=x * (float("nan") if step == self.poison_at else 1.0))
 
     def loss(self, batch, *, generator):
-        noise = torch.randn(batch.proprio.shape, generator=generator) * 0.01
+        noise = torch.randn(batch.proprio.shape, generator=generator, device=batch.proprio.device) * 0.01
         loss = (self.module(batch.proprio) - 3 * batch.proprio + noise).square().mean()
         return loss, {"absolute": loss.detach().sqrt()}
 
@@ -87,7 +89,15 @@ def test_it_learns(tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"seed": 1}, {"learning_rate": 1e-2}, {"ema": 0.0}, {"weight_decay": 1.0}, {"clip": 0.01}, {"batch_size": 4}],
+    [
+        {"seed": 1},
+        {"learning_rate": 1e-2},
+        {"ema": 0.0},
+        {"weight_decay": 1.0},
+        {"clip": 0.01},
+        {"batch_size": 4},
+        {"precision": "bfloat16"},
+    ],
 )
 def test_every_setting_has_an_effect(tmp_path, change):
     ours, theirs = Line(), Line()
@@ -160,3 +170,67 @@ def test_a_metric_line_cut_short_is_left_out(tmp_path):
 def test_budgets_that_mean_nothing_are_refused(wrong):
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         TrainConfig(**{"steps": 1, **wrong})
+
+
+def test_no_such_device(tmp_path):
+    for name in ("gpu", "mps", "cuda:99"):
+        with pytest.raises(UsageError, match="device"):
+            fit(Line(), config(device=name), tmp_path)
+    with pytest.raises(UsageError, match="device"):
+        trained_on(config(), "gpu")
+
+
+def test_where_it_is_trained_is_no_part_of_what_is_trained():
+    one, other = config(), config(device="cuda:3")
+    assert one.fingerprint == other.fingerprint
+    assert "device" not in other.model_dump()
+
+
+def test_every_training_in_settings_moves():
+    class Study(Config):
+        first: TrainConfig
+        second: InverseTraining
+        other: int = 3
+
+    moved = trained_on(Study(first=config(), second=InverseTraining(loop=config(seed=5))), "cpu")
+    assert (moved.first.device, moved.second.loop.device) == ("cpu", "cpu")
+    study = Study(first=config(device="cuda:3"), second=InverseTraining(loop=config(seed=5, device="cuda:3")))
+    moved = trained_on(study, "cpu")
+    assert (moved.first.device, moved.second.loop.device, moved.second.loop.seed) == ("cpu", "cpu", 5)
+
+
+class Counted(Line):
+    def batch(self, step, generator, size):
+        if step == self.stop_at:
+            raise AmplifyError("no such batch")
+        return Sample(proprio=torch.zeros(step + 1, int(generator.integers(1, 9))))
+
+
+def test_batches_are_read_ahead_in_order(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)  # there is no such memory without a GPU
+    ahead = [batch.proprio.shape for batch in batches_ahead(Counted(), config(), 5, torch.device("meta"))]
+    assert ahead == [batch.proprio.shape for batch in batches_ahead(Counted(), config(), 5, torch.device("cpu"))]
+    assert [shape[0] for shape in ahead] == list(range(6, 41))
+    seen = []
+    broken = batches_ahead(Counted(stop_at=9), config(), 5, torch.device("meta"))
+    with pytest.raises(AmplifyError, match="no such batch"):
+        seen.extend(len(batch.proprio) for batch in broken)
+    assert seen == [6, 7, 8, 9]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_gpu_learns_the_same_and_resumes(tmp_path, precision):
+    settings = {"steps": 300, "learning_rate": 1e-2, "ema": 0.0, "precision": precision}
+    fit(Line(), config(**settings, device="cuda"), tmp_path / "gpu")
+    fit(Line(), config(**settings), tmp_path / "cpu")
+    ends = [[row["line/train/loss"] for row in read_metrics(tmp_path / name)][-5:] for name in ("gpu", "cpu")]
+    assert np.mean(ends[0]) == pytest.approx(np.mean(ends[1]), rel=0.7)
+    broken = Line(stop_at=20)
+    with pytest.raises(KeyboardInterrupt):
+        fit(broken, config(device="cuda"), tmp_path / "broken")
+    fit(Line(), config(device="cpu"), tmp_path / "broken")
+    fit(Line(), config(device="cuda"), tmp_path / "broken")
+    with pytest.raises(AmplifyError, match="step 7 is not finite"):
+        fit(Line(poison_at=7), config(device="cuda"), tmp_path / "poisoned")
+    assert not (tmp_path / "poisoned/resume.safetensors").exists()

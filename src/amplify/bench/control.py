@@ -1,6 +1,7 @@
 """The control step and the prediction of tracks, ours beside the plain formulation."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -60,16 +61,16 @@ class ControlStep:
         motion = self.models.tokenizer.embed(tokens, self.inverse.config.motion)
         return self.inverse.act(features, self.inputs.proprio, motion)
 
-    def compiled(self, draft: MotionTokens | None = None) -> Callable[[], Plan]:
-        """The control step as CUDA graphs, see `amplify.policy.compiled.CompiledPlanner`.
+    def as_graphs(self, *, fused: bool) -> Callable[[MotionTokens | None], Plan]:
+        """The control step as CUDA graphs, see `amplify.policy.compiled.CompiledPlanner`, given a draft.
 
         Args:
-            draft: As in `tokens`.
+            fused: Whether kernels are fused before.
         """
         models, inputs = self.models, self.inputs
         eyes = PatchEncoder(network=models.plain_encoder, device=str(inputs.images.device), graphed=True)
-        planner = CompiledPlanner(self.forward, self._acted)
-        return lambda: planner(inputs.features(eyes.encode(inputs.images)), inputs.proprio, draft)
+        planner = CompiledPlanner(self.forward, self._acted, fused=fused)
+        return lambda draft: planner(inputs.features(eyes.encode(inputs.images)), inputs.proprio, draft)
 
     def _acted(self, tokens: MotionTokens, features: Features, proprio: Tensor) -> Plan:
         motion = self.models.tokenizer.embed(tokens, self.inverse.config.motion)
@@ -155,7 +156,8 @@ def bench_act(settings: BenchSettings, *, head: str, head_training: int = 0) -> 
     """Times of one control step, batch 1.
 
     ``act_<precision>_no_draft`` foresees every token; ``act_<precision>_draft_all`` verifies a draft that is right;
-    ``act_<precision>_compiled``, on a GPU, are the same as CUDA graphs; ``act_best`` is the fastest of them.
+    On a GPU, ``act_<precision>_graphs_…`` are the same as CUDA graphs and ``act_<precision>_compiled_…`` with fused
+    kernels as well; ``act_best`` is the fastest of all.
     ``<head>_head`` is the head alone. What precision, and few sampling steps, cost is in ``agreement``.
 
     Args:
@@ -180,10 +182,12 @@ def bench_act(settings: BenchSettings, *, head: str, head_training: int = 0) -> 
             Part(f"act_{short}_draft_all", lambda step=step, draft=tokens: step.act(draft), against),
         ]
         if device.type == "cuda":
-            parts += [
-                Part(f"act_{short}_compiled", step.compiled(), against),
-                Part(f"act_{short}_compiled_draft_all", step.compiled(tokens), against),
-            ]
+            for name, fused in (("graphs", False), ("compiled", True)):
+                act = step.as_graphs(fused=fused)
+                parts += [
+                    Part(f"act_{short}_{name}_no_draft", partial(act, None), against),
+                    Part(f"act_{short}_{name}_draft_all", partial(act, tokens), against),
+                ]
         if precision != "float32":
             agreement[short] = agreement_of(step, exact)
     names = [part.name for part in parts if part.against == against]

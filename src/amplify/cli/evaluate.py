@@ -26,6 +26,8 @@ def policy(
     kind: str | None = None,
     instructions: Literal["own", "paraphrases"] = "own",
     precision: Literal["float32", "bfloat16", "int8"] = "float32",
+    device: str = "cpu",
+    compile: bool = False,
     controller: ControllerConfig = ControllerConfig(),
     films: Path | None = None,
     finished: Path | None = None,
@@ -50,6 +52,8 @@ def policy(
         instructions: "own" asks with each task's own sentence; "paraphrases" does so as well, and from the same initial
             states with sentences that nobody trained on, and with the sentence of another task.
         precision: Of the weights while acting; fewer bits are faster where the processor reads weights slowly.
+        device: Where the policy computes: "cpu", "cuda", "cuda:1"; each worker has its own copy of it there.
+        compile: Fuse a GPU's kernels: half a minute at each worker's first plan, and faster ones then.
         controller: Replanning and ensembling.
         films: Folder for an mp4 of the first rollout of each task, with the foreseen motion drawn on it.
         finished: Folder that keeps the results of finished rollouts, so that the same command again goes on from there.
@@ -98,6 +102,7 @@ def policy(
     )
     spec = PolicySpec(label=kind, bundle=folder, kind=kind, precision=precision)
     options: dict[str, Any] = {"workers": workers, "films": films, "finished": finished}
+    options |= {"device": device, "compile": compile}
     with distributed(ray, gpus_per_worker):
         if instructions == "paraphrases":
             return {"bundle": str(folder), "seed": seed, **evaluate_wordings(spec, config, **options)}

@@ -17,6 +17,7 @@ def experiment(
     demos: int | None = None,
     rollouts: int | None = None,
     training_seeds: int | None = None,
+    device: str = "cpu",
     workers: int | None = None,
 ) -> dict[str, Any]:
     """Answers a question with everything that a fair answer needs, and writes OUT/STUDY/report.html and report.json.
@@ -37,12 +38,14 @@ def experiment(
         demos: Demonstrations a task, in place of the budget's number.
         rollouts: Initial states a task that policies act from, in place of the budget's number.
         training_seeds: Policies trained with other seeds, in place of the budget's number.
+        device: Where models are trained: "cpu", "cuda", "cuda:1". Figures of another device differ in rounding.
         workers: Processes; all cores by default.
     """
     from amplify.errors import UsageError, pick
     from amplify.experiments.engine.study import run_study
     from amplify.experiments.studies import STUDIES
     from amplify.sim.gl import ensure_gl
+    from amplify.train.loop import trained_on
 
     kind = pick(study, STUDIES, kind="study")
     numbers = {"videos": videos, "demos": demos, "rollouts": rollouts, "training_seeds": training_seeds}
@@ -51,5 +54,6 @@ def experiment(
             raise UsageError(f"--{name.replace('_', '-')}: too few", got=number, allowed="1 or more")
     changes = {name: number for name, number in numbers.items() if number is not None}
     config = kind.configured(budget, seed=seed, tracker=tracker or kind.tracker, **changes)
+    config = trained_on(config, device)
     ensure_gl()
     return run_study(kind(config), out, workers=workers)

@@ -16,6 +16,7 @@ def quickstart(
     validation_fraction: float | None = None,
     views: tuple[str, ...] = (),
     rate: float | None = None,
+    device: str = "cpu",
     workers: int | None = None,
 ) -> dict[str, Any]:
     """Video → tracks → tokens → dynamics → a policy; the same command again goes on where it stopped.
@@ -38,6 +39,7 @@ def quickstart(
         validation_fraction: That share; 0.1 by default.
         views: Names of the views, in order; a source that lacks one has it masked.
         rate: Steps of a window a second; by default a step is a frame.
+        device: Where models are trained: "cpu", "cuda", "cuda:1".
         workers: Processes; all cores by default.
     """
     from amplify.errors import UsageError
@@ -48,7 +50,7 @@ def quickstart(
         alone = [flag for flag, value in others.items() if value]
         if alone:
             raise UsageError(f"{alone[0]} is for your own data", remedy="name --videos and --actions, or leave it out")
-        return _simulated(out, preset=preset, seed=seed, tracker=tracker, workers=workers)
+        return _simulated(out, preset=preset, seed=seed, tracker=tracker, device=device, workers=workers)
     missing = [flag for flag, value in own.items() if not value]
     if missing:
         raise UsageError(
@@ -60,6 +62,7 @@ def quickstart(
     return _own(
         out,
         preset,
+        device,
         workers,
         {"seed": seed, "tracker": tracker, "views": views, "rate": rate},
         {"videos": videos, "actions": actions, "held_out": held_out},
@@ -67,19 +70,21 @@ def quickstart(
     )
 
 
-def _simulated(out: Path, *, preset: str, seed: int, tracker: str, workers: int | None) -> dict[str, Any]:
+def _simulated(out: Path, *, preset: str, seed: int, tracker: str, device: str, workers: int | None) -> dict[str, Any]:
     from amplify.sim.gl import ensure_gl
+    from amplify.train.loop import trained_on
 
     ensure_gl()
     from amplify.experiments.quickstart.run import configured
     from amplify.experiments.quickstart.run import quickstart as run
 
-    return run(configured(preset, seed=seed, tracker=tracker), out, workers=workers)
+    return run(trained_on(configured(preset, seed=seed, tracker=tracker), device), out, workers=workers)
 
 
 def _own(
     out: Path,
     preset: str,
+    device: str,
     workers: int | None,
     settings: dict[str, Any],
     data: dict[str, tuple[str, ...]],
@@ -88,7 +93,8 @@ def _own(
     from amplify.data.mixture.reading import read_source
     from amplify.experiments.own_videos.config import configured
     from amplify.experiments.own_videos.run import own_videos
+    from amplify.train.loop import trained_on
 
     sources = {name: tuple(map(read_source, given)) for name, given in data.items()}
     share = {} if fraction is None else {"validation_fraction": fraction}
-    return own_videos(configured(preset, **settings, **sources, **share), out, workers=workers)
+    return own_videos(trained_on(configured(preset, **settings, **sources, **share), device), out, workers=workers)

@@ -20,6 +20,7 @@ def serve(
     kind: str | None = None,
     precision: Literal["float32", "bfloat16", "int8"] = "float32",
     device: str = "cpu",
+    compile: bool = False,
     mapping: Path | None = None,
     check: Path | None = None,
     api_key_file: Path | None = None,
@@ -43,6 +44,7 @@ def serve(
         kind: "amplify", "behaviour-cloning" or "atm"; by default what the bundle holds.
         precision: Of the weights.
         device: Where the policy computes: "cpu", "cuda", "cuda:1".
+        compile: Fuse a GPU's kernels: half a minute more for each batch size at the start, and faster plans.
         mapping: JSON that says how observations are read; by default the bundle's own, or the usual names.
         check: Do not serve: read this sample observation (.msgpack, .npz) and say what fits and what does not.
         api_key_file: A file with the key that clients must send.
@@ -53,7 +55,6 @@ def serve(
         shutdown_s: Time for requests under way when the server is to stop.
     """
     try:
-        from amplify.nn.device import computing_device
         from amplify.serve.app import ServeConfig
         from amplify.serve.run import key_of, reader_of
         from amplify.serve.run import serve as run
@@ -66,6 +67,7 @@ def serve(
     folder = bundle_of(bundle)
     if check is not None:
         from amplify.evaluate.loading import Loader, kind_of
+        from amplify.nn.device import computing_device
         from amplify.policy.info import info_of
         from amplify.serve.sample import check as checked
         from amplify.serve.sample import read_sample
@@ -90,6 +92,7 @@ def serve(
         kind=kind,
         precision=precision,
         device=device,
+        compile=compile,
         mapping=mapping,
         api_key=key_of(api_key_file),
     )

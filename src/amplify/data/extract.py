@@ -34,6 +34,8 @@ from amplify.types import TrackWindow
 
 BATCH = 16
 """Images encoded together: enough to spread the overhead, small enough for the processor's cache."""
+GPU_BATCH = 256
+"""The same for eyes on a GPU."""
 
 
 @runtime_checkable
@@ -196,10 +198,10 @@ def _track_episode(
 
 @torch.no_grad()
 def _encode_episode(dataset: Dataset, vision: RecordedVisionEncoder, recipe: Header, episode_index: int) -> int:
-    views = []
+    views, size = [], BATCH if getattr(vision, "device", "cpu") == "cpu" else GPU_BATCH
     for camera in dataset.spec.cameras:
         frames = torch.from_numpy(dataset.frames(episode_index, camera))
-        views.append(torch.cat([vision.encode(batch).cpu() for batch in frames.split(BATCH)]))
+        views.append(torch.cat([vision.encode(batch).cpu() for batch in frames.split(size)]))
     features = torch.stack(views, dim=1).half()  # (t, v, p, d)
     if not features.isfinite().all():
         raise DataError(f"{vision.name} returned features beyond half precision's range in episode {episode_index}")

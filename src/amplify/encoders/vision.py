@@ -1,5 +1,6 @@
 """Patch tokens of a network that sees: uint8 images in, tokens on a grid out."""
 
+import copy
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal
@@ -172,7 +173,8 @@ class PatchEncoder:
 
     def __reduce__(self):
         if self._own is not None:
-            return super().__reduce__()
+            network = self._own if self.device == "cpu" else copy.deepcopy(self._own).cpu()
+            return _again, (network, self.name, self.device)
         return _shared, (self.config.model_dump_json(), self.name, self.device)
 
     @property
@@ -192,7 +194,8 @@ class PatchEncoder:
         (relative difference below 1e-5 in float32).
         """
         if self._graphs is not None:
-            return self._graphs(images, self.device)
+            tokens = self._graphs(images.reshape(-1, *images.shape[-3:]), self.device)
+            return tokens.reshape(*images.shape[:-3], *tokens.shape[1:])
         with torch.inference_mode():
             return self._eyes()(images.to(self.device))
 
@@ -227,6 +230,10 @@ def _network(config_json: str, device: str) -> PatchNetwork:
 def _frozen(network: PatchNetwork, device: str) -> PatchNetwork:
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval().requires_grad_(False)
+
+
+def _again(network: PatchNetwork, name: str, device: str) -> PatchEncoder:
+    return PatchEncoder(network=network, name=name, device=device)
 
 
 @lru_cache(maxsize=4)

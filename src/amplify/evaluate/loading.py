@@ -10,7 +10,7 @@ from amplify.baselines.track_transformer import TrackTransformer
 from amplify.encoders import TEXT_ENCODERS, VISION_ENCODERS
 from amplify.encoders.text import SentenceEncoder, TextNetwork
 from amplify.encoders.vision import PatchEncoder, PatchNetwork
-from amplify.errors import BundleError, pick
+from amplify.errors import BundleError, UsageError, pick
 from amplify.evaluate.film import Film
 from amplify.forward.dynamics import ForwardDynamics
 from amplify.inverse.dynamics import InverseDynamics
@@ -24,7 +24,9 @@ from amplify.tokens.tokenizer import MotionTokenizer
 from amplify.tracks.queries import uniform_grid
 
 
-def _amplify(bundle: Bundle, vision: VisionEncoder, text: TextEncoder, precision: str) -> Policy:
+def _amplify(
+    bundle: Bundle, vision: VisionEncoder, text: TextEncoder, precision: str, *, compile: bool = False
+) -> Policy:
     own = bundle.models.get("inverse_vision_encoder")
     return AmplifyPolicy(
         forward=bundle.module("forward", ForwardDynamics),
@@ -34,13 +36,14 @@ def _amplify(bundle: Bundle, vision: VisionEncoder, text: TextEncoder, precision
         text=text,
         cameras=info_of(bundle).cameras,
         optional=info_of(bundle).optional_cameras,
-        inverse_vision=PatchEncoder(network=own, device=_device_of(own)) if isinstance(own, PatchNetwork) else None,
+        inverse_vision=_seeing(own, str(own.mean.device)) if isinstance(own, PatchNetwork) else None,
         precision=precision,
+        compile=compile,
     )
 
 
-def _device_of(network: PatchNetwork) -> str:
-    return str(network.mean.device)
+def _seeing(network: PatchNetwork, device: str, name: str | None = None) -> PatchEncoder:
+    return PatchEncoder(network=network, name=name, device=device, graphed=True)
 
 
 def _behaviour_cloning(bundle: Bundle, vision: VisionEncoder, text: TextEncoder, precision: str) -> Policy:
@@ -98,10 +101,11 @@ class Loader:
 
     Args:
         device: Where models and eyes compute; ears stay on the CPU.
+        compile: Whether the plans of AMPLIFY's policies are compiled, see `amplify.policy.amplify.AmplifyPolicy`.
     """
 
-    def __init__(self, device: str = "cpu") -> None:
-        self.device = device
+    def __init__(self, device: str = "cpu", *, compile: bool = False) -> None:
+        self.device, self.compile = device, compile
         self._bundles: dict[Path, Bundle] = {}
         self._published: dict[str, Any] = {}
         self._own: dict[tuple[Path, str], Any] = {}
@@ -130,10 +134,15 @@ class Loader:
         Raises:
             BundleError: The bundle does not say which encoders it was trained with.
             UnknownNameError: There is no such kind, encoder or precision.
+            UsageError: It cannot be compiled.
         """
         make = pick(kind, POLICIES, kind="policy")
         vision, text = self.encoders(path)
-        return make(self.bundle(path), vision, text, precision)
+        if not self.compile:
+            return make(self.bundle(path), vision, text, precision)
+        if make is not _amplify:
+            raise UsageError("only AMPLIFY's plans are compiled", got=kind, remedy="leave --compile out")
+        return _amplify(self.bundle(path), vision, text, precision, compile=True)
 
     def encoders(self, path: Path) -> tuple[VisionEncoder, TextEncoder]:
         """The eyes and ears that a bundle's models were trained with: its own where it holds them, else published ones.
@@ -168,13 +177,13 @@ class Loader:
                 registry = VISION_ENCODERS if vision else TEXT_ENCODERS
                 encoder = published(info, registry, kind=f"{'vision' if vision else 'text'} encoder")
                 if isinstance(encoder, PatchEncoder):
-                    encoder = PatchEncoder(encoder.config, name=encoder.name, device=self.device)
+                    encoder = PatchEncoder(encoder.config, name=encoder.name, device=self.device, graphed=True)
                 self._published[key] = encoder
             return self._published[key]
         if (path, model) not in self._own:
             assert isinstance(network, PatchNetwork | TextNetwork)
             if isinstance(network, PatchNetwork):
-                self._own[path, model] = PatchEncoder(network=network, name=info.name, device=self.device)
+                self._own[path, model] = _seeing(network, self.device, info.name)
             else:
                 self._own[path, model] = SentenceEncoder(network=network, name=info.name)
         return self._own[path, model]

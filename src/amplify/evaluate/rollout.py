@@ -18,6 +18,7 @@ from amplify.errors import DataError, UsageError, WorkerError, pick
 from amplify.evaluate.film import Film
 from amplify.evaluate.loading import Loader
 from amplify.jobs import Once, map_jobs
+from amplify.nn.device import computing_device
 from amplify.policy.bundle import load_bundle
 from amplify.policy.controller import Controller, ControllerConfig
 from amplify.protocols import Benchmark, Env, Policy
@@ -196,6 +197,8 @@ def evaluate_policies(
     workers: int | None = None,
     films: Path | None = None,
     finished: Path | None = None,
+    device: str = "cpu",
+    compile: bool = False,
 ) -> list[RolloutResult]:
     """Rolls every policy out from the same initial states, in parallel processes.
 
@@ -206,11 +209,14 @@ def evaluate_policies(
         films: Folder for mp4 files of the first rollouts.
         finished: Folder that keeps the results of finished rollouts: those of the same weights, settings and initial
             states that are there are not done again.
+        device: Where policies compute.
+        compile: See `amplify.evaluate.loading.Loader`.
 
     Raises:
         WorkerError: A batch of rollouts took its worker with it again and again; the others are finished.
         AmplifyError: A bundle, a task or the renderer cannot be used.
     """
+    computing_device(device)
     benchmark = benchmark_of(config)
     for task in config.tasks:
         benchmark.instruction(task)
@@ -227,7 +233,8 @@ def evaluate_policies(
     results = [result for path in kept.values() for result in _kept(path)]
     todo = [job for job, path in kept.items() if path is None or not path.is_file()]
     lost: list[WorkerError] = []
-    for done in map_jobs(partial(_run, Once(Loader)), todo, workers=workers, label="rollouts", unit="batch"):
+    shared = Once(partial(Loader, device, compile=compile))
+    for done in map_jobs(partial(_run, shared), todo, workers=workers, label="rollouts", unit="batch"):
         if isinstance(done.error, WorkerError):
             lost.append(done.error)
         elif done.error:

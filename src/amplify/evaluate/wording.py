@@ -50,6 +50,8 @@ def evaluate_wordings(
     workers: int | None = None,
     films: Path | None = None,
     finished: Path | None = None,
+    device: str = "cpu",
+    compile: bool = False,
 ) -> dict[str, Any]:
     """Success by wording, from the same initial states, and differences to the task's own sentence.
 
@@ -59,6 +61,8 @@ def evaluate_wordings(
         workers: Processes; all cores by default.
         films: Folder for mp4 files of the first rollouts, told their own sentence.
         finished: Folder that keeps the results of finished rollouts.
+        device: Where the policy computes.
+        compile: See `amplify.evaluate.loading.Loader`.
 
     Raises:
         UsageError: A task has no paraphrase that was not trained on.
@@ -66,9 +70,11 @@ def evaluate_wordings(
     """
     told = wordings(config, info_of(load_bundle(spec.bundle)).instructions)
     results: list[RolloutResult] = []
+    options: dict[str, Any] = {"workers": workers, "films": films, "finished": finished}
+    options |= {"device": device, "compile": compile}
     for wording, rollouts in told.items():
         named = spec.model_copy(update={"label": wording})
-        results += evaluate_policies([named], rollouts, workers=workers, films=films, finished=finished)
+        results += evaluate_policies([named], rollouts, **options)
     return by_wording(results, told, seed=config.seed)
 
 

@@ -11,7 +11,7 @@ from amplify.forward import ForwardDynamics
 from amplify.forward.generation import improved
 from amplify.forward.reading import Reading
 from amplify.nn.attention import LayerCache
-from amplify.nn.cuda_graph import recorded
+from amplify.nn.cuda_graph import padded, recorded
 from amplify.types import Features, MotionTokens, Plan
 
 Act = Callable[[MotionTokens, Features, Tensor], Plan]
@@ -50,13 +50,12 @@ class CompiledPlanner:
             draft: A guess at the tokens, −1 where there is none.
         """
         count = len(proprio)
-        room = 1 << (count - 1).bit_length()
         strings = torch.full((count, self.forward.tokens), -1) if draft is None else draft.indices
-        padded = [_padded(x, room) for x in (*_tensors(features), proprio, strings.to(proprio.device))]
-        key = (room, features.goal is None, features.inverse_vision is None, features.present is None)
+        given = [padded(x) for x in (*_tensors(features), proprio, strings.to(proprio.device))]
+        key = (len(given[0]), features.goal is None, features.inverse_vision is None, features.present is None)
         if key not in self._recordings:
-            self._recordings[key] = _Recording(self, features, padded)
-        plan, self.passes = self._recordings[key].run(padded)
+            self._recordings[key] = _Recording(self, features, given)
+        plan, self.passes = self._recordings[key].run(given)
         return plan.map(lambda x: x[:count].clone())
 
     def _begin(self, features: Features, draft: Int[Tensor, "b k"]) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
@@ -135,9 +134,3 @@ def _tensors(features: Features) -> list[Tensor]:
 
     features.map(keep)
     return found
-
-
-def _padded(tensor: Tensor, room: int) -> Tensor:
-    """The batch with its last element repeated: rows do not depend on one another."""
-    missing = room - len(tensor)
-    return torch.cat((tensor, tensor[-1:].expand(missing, *tensor.shape[1:]))) if missing else tensor

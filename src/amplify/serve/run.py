@@ -72,10 +72,11 @@ def warmed_up(policy: Policy, reader: Reader, max_batch: int) -> int:
     Raises:
         AmplifyError: The policy cannot act on such observations.
     """
-    one = blank(reader)
+    one, size = blank(reader), 1
     plan = policy.plan(one)
-    if max_batch > 1:
-        policy.plan(joined([one] * max_batch))
+    while size < max_batch:
+        size = min(2 * size, max_batch)  # a GPU records a graph for each power of two
+        policy.plan(joined([one] * size))
     return plan.actions.actions.shape[1]
 
 
@@ -108,6 +109,7 @@ def serve(
     kind: str | None = None,
     precision: str = "float32",
     device: str = "cpu",
+    compile: bool = False,
     mapping: Path | None = None,
     api_key: str | None = None,
 ) -> dict[str, Any]:
@@ -122,13 +124,14 @@ def serve(
         kind: Which of the bundle's policies; what it holds where None.
         precision: Of the weights.
         device: Where the policy computes.
+        compile: See `amplify.policy.amplify.AmplifyPolicy`.
         mapping: A JSON file.
         api_key: Asked of clients.
 
     Raises:
         AmplifyError: The bundle holds no policy, or the address is taken.
     """
-    loader = Loader(str(computing_device(device)))
+    loader = Loader(str(computing_device(device)), compile=compile)
     bundle = loader.bundle(path)
     kind = kind or kind_of(bundle)
     reader = reader_of(info_of(bundle), mapping)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from pydantic import Field
@@ -79,6 +79,28 @@ class TrainConfig(Config):
         done = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
         cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
         return self.learning_rate * (self.final_fraction + (1 - self.final_fraction) * cosine)
+
+
+Settings = TypeVar("Settings", bound=Config)
+
+
+def trained_on(settings: Settings, device: str) -> Settings:
+    """The same settings, every training in them on a device.
+
+    Args:
+        settings: Of a study, or of a training.
+        device: See `TrainConfig`.
+
+    Raises:
+        UsageError: There is no such device.
+    """
+    computing_device(device)
+    changes: dict[str, Any] = {"device": device} if isinstance(settings, TrainConfig) else {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, Config):
+            changes[name] = trained_on(value, device)
+    return settings.model_copy(update=changes)
 
 
 class AveragedWeights:
