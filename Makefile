@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 TORCH_ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 
-.PHONY: install demo test test-slow test-ray test-libero test-rerun torture interop check lint types rooms clean
+.PHONY: install demo test test-slow test-gpu test-network test-ray test-libero test-rerun torture interop check lint types rooms clean
 
 install: $(STAMP)
 
@@ -34,6 +34,12 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
+
+test-gpu: $(STAMP)
+	$(BIN)/python -m pytest -m gpu
+
+test-network: $(STAMP)
+	$(BIN)/python -m pytest -m network
 
 # Apart, since Ray is a wheel of 80 MB that most people do not need.
 test-ray: $(STAMP)
