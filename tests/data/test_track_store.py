@@ -190,3 +190,29 @@ def test_headers_of_earlier_schemas_keep_their_number():
 def test_reading_does_not_depend_on_the_dataset_object(found):
     again = TrackStore(Dataset.open(found.root, columns=False), TRACKS)
     assert torch.equal(again.episode(3).points, TrackStore(found, TRACKS).episode(3).points)
+
+
+def test_decompressed_windows_are_kept_as_long_as_there_is_room(found, monkeypatch):
+    decoded = []
+
+    def counted(layout, frames, **given):
+        decoded.append(len(frames))
+        return decompressed(layout, frames, **given)
+
+    monkeypatch.setattr("amplify.data.track_store.decompressed", counted)
+    size = TrackStore(found, TRACKS).header(0).layout.window_bytes
+    episodes, starts = np.array([0, 0, 0, 1, 0]), np.array([0, 1, 2, 0, 1])
+    plain = TrackStore(found, TRACKS, kept_bytes=0)
+    expected = plain.read(episodes, starts)
+    plain.read(episodes, starts)
+    assert decoded == [4, 4], "each window once a batch, and nothing is kept without room"
+    assert not plain._kept
+    decoded.clear()
+    store = TrackStore(found, TRACKS, kept_bytes=3 * size)
+    for _ in range(2):
+        for wanted in (np.arange(5), np.array([4, 2]), np.array([3])):
+            window = store.read(episodes[wanted], starts[wanted])
+            assert torch.equal(window.points, expected.points[torch.from_numpy(wanted)])
+            assert torch.equal(window.visible, expected.visible[torch.from_numpy(wanted)])
+            assert len(store._kept) * size == store._used <= 3 * size
+    assert decoded == [4, 1, 1], "three of four stay, and the first one goes first"

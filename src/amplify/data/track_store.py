@@ -15,6 +15,8 @@ from amplify.data.sidecar_files import SidecarFiles
 from amplify.data.track_codec import Compression, TrackLayout, compressed, decompressed, pack, unpack
 from amplify.types import TrackWindow
 
+KEPT_BYTES = 2**28
+"""Ten thousand windows of one camera."""
 _SLACK = 1024
 """Bytes by which the compressed form of noise may exceed the noise."""
 
@@ -42,16 +44,24 @@ def write_tracks(path: Path, header: Header, window: TrackWindow, *, compression
 class TrackStore:
     """Windows of any start frames of a dataset's episodes.
 
-    Files are opened as they are needed and few stay open; nothing is kept of a window that was read.
+    Files are opened as they are needed and few stay open. Windows that had to be decompressed are kept, as many as there
+    is memory for, the first ones go first: a training comes back to them, and decompressing takes three times as long as
+    all the rest.
 
     Args:
         dataset: What was tracked.
         folder: Of the sidecars ("tracks-flow-20x20-h16").
+        kept_bytes: Memory for decompressed windows.
     """
 
-    def __init__(self, dataset: Dataset, folder: str):
-        self.dataset, self.folder = dataset, folder
+    def __init__(self, dataset: Dataset, folder: str, *, kept_bytes: int = KEPT_BYTES):
+        self.dataset, self.folder, self.kept_bytes = dataset, folder, kept_bytes
+        self._kept: dict[tuple[int, int], UInt8[np.ndarray, " bytes"]] = {}
+        self._used = 0
         self.files = _TrackFiles(dataset, folder, ("windows", "ends", PACKED))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": {}, "_used": 0}
 
     def header(self, episode_index: int) -> Header:
         """What the tracks of an episode say of themselves.
@@ -79,12 +89,13 @@ class TrackStore:
             SidecarError: A sidecar is missing, damaged, or was made otherwise than its siblings.
         """
         groups: dict[TrackLayout, list[int]] = {}
-        frames: list[bytes] = []
-        for position, (episode_index, start) in enumerate(zip(episodes.tolist(), starts.tolist())):
-            layout, frame = self._stored(episode_index, start)
-            groups.setdefault(layout, []).append(position)
-            frames.append(frame)
-        parts = [self._unpacked(layout, [frames[p] for p in positions]) for layout, positions in groups.items()]
+        windows = list(zip(episodes.tolist(), starts.tolist()))
+        for position, (episode_index, _) in enumerate(windows):
+            self.files.at(episode_index)
+            groups.setdefault(self.files.layout(episode_index)[0], []).append(position)
+        parts = [
+            unpack(layout, self._rows(layout, [windows[p] for p in positions])) for layout, positions in groups.items()
+        ]
         points, visible, errors = parts[0] if len(parts) == 1 else _in_order(parts, groups.values())
         lengths = np.array([self.dataset.length(index) for index in episodes.tolist()])
         inside = torch.from_numpy(starts[:, None] + np.arange(points.shape[2]) < lengths[:, None])
@@ -100,24 +111,34 @@ class TrackStore:
         length = self.dataset.length(episode_index)
         return self.read(np.full(length, episode_index), np.arange(length))
 
-    def _stored(self, episode_index: int, start: int) -> tuple[TrackLayout, bytes]:
+    def _rows(self, layout: TrackLayout, windows: list[tuple[int, int]]) -> UInt8[np.ndarray, "b bytes"]:
+        """Windows of one layout as they were before compression."""
+        if layout.compression == "none":
+            stored = b"".join(self._stored(*window) for window in windows)
+            return np.frombuffer(stored, np.uint8).reshape(len(windows), -1)
+        new = [window for window in dict.fromkeys(windows) if window not in self._kept]
+        kept, fresh = self._kept, {}
+        if new:
+            source = f"{self.folder} of {self.dataset.root}"
+            fresh = dict(zip(new, decompressed(layout, [self._stored(*window) for window in new], source=source)))
+        rows = np.stack([fresh[window] if window in fresh else kept[window] for window in windows])
+        for window, row in fresh.items():
+            kept[window] = row.copy()
+            self._used += row.nbytes
+        while self._used > self.kept_bytes:
+            self._used -= kept.pop(next(iter(kept))).nbytes
+        return rows
+
+    def _stored(self, episode_index: int, start: int) -> bytes:
         descriptor, (windows, ends, packed) = self.files.at(episode_index)
         layout, size = self.files.layout(episode_index)
         if layout.compression == "none":
-            return layout, self.files.read(descriptor, size, windows + start * size, episode_index)
+            return self.files.read(descriptor, size, windows + start * size, episode_index)
         known = self.files.read(descriptor, 8 * (1 + (start > 0)), ends + 8 * max(start - 1, 0), episode_index)
         begin, end = ([0, *np.frombuffer(known, np.int64).tolist()])[-2:]
         if not 0 <= begin < end <= begin + size + _SLACK:
             raise self.files.damaged(episode_index, f"window {start} at bytes {begin} … {end}", "one after the other")
-        return layout, self.files.read(descriptor, end - begin, packed + begin, episode_index)
-
-    def _unpacked(self, layout: TrackLayout, frames: list[bytes]) -> tuple[Tensor, Tensor, Tensor | None]:
-        rows: UInt8[np.ndarray, "b bytes"]
-        if layout.compression == "none":
-            rows = np.frombuffer(b"".join(frames), np.uint8).reshape(len(frames), -1)
-        else:
-            rows = decompressed(layout, frames, source=f"{self.folder} of {self.dataset.root}")
-        return unpack(layout, rows)
+        return self.files.read(descriptor, end - begin, packed + begin, episode_index)
 
 
 class _TrackFiles(SidecarFiles):
