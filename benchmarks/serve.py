@@ -1,6 +1,7 @@
 """What serving adds: latency of a call beside the policy in process, throughput of clients together and one by one.
 
 python benchmarks/serve.py --preset paper --clients 8 --seconds 20
+python benchmarks/serve.py --preset paper --clients 8 --seconds 20 --device cuda
 python benchmarks/serve.py --preset tiny --clients 32 --seconds 600 --no-compare
 """
 
@@ -16,6 +17,7 @@ import torch
 from amplify_client import PolicyClient
 
 from amplify.bench.models import ACTIONS, PROPRIO, BenchModels, BenchSizes
+from amplify.encoders.vision import PatchEncoder
 from amplify.policy.amplify import AmplifyPolicy
 from amplify.policy.controller import ControllerConfig
 from amplify.policy.info import BundleInfo
@@ -46,7 +48,7 @@ def built(preset, device):
         forward=made.forward,
         tokenizer=made.tokenizer,
         inverse=made.inverse,
-        vision=made.encoder,
+        vision=PatchEncoder(network=made.plain_encoder, device=device, graphed=True),
         text=OneSentence(made.sizes.text_width),
         cameras=("front", "wrist"),
     )

@@ -107,3 +107,31 @@ def test_previous_plans_travel_with_their_sessions(slow):
 def test_sizes_count_from_one(sizes):
     with pytest.raises(UsageError):
         BatchingPolicy(Seen(), Metrics(), **sizes)
+
+
+def test_sessions_in_a_loop_come_to_go_together():
+    policy = Seen(delay_s=0.1)
+    batching = BatchingPolicy(policy, Metrics(), max_batch=16)
+
+    def loop(number):
+        time.sleep(0.005 * number)
+        for _ in range(6):
+            batching.plan(observation(number))
+            time.sleep(0.001 * number)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(loop, range(4)))
+    batching.close()
+    assert max(policy.batches) == 4
+    assert len(policy.batches) <= 10, "six passes of four, where each for itself would be 24"
+
+
+def test_who_is_alone_does_not_wait_for_others():
+    policy = Seen(delay_s=0.2)
+    metrics = Metrics()
+    batching = BatchingPolicy(policy, metrics, max_batch=16)
+    for number in range(4):
+        batching.plan(observation(number))
+    batching.close()
+    assert policy.batches == [1, 1, 1, 1]
+    assert metrics.waited.sum < 0.05

@@ -44,9 +44,9 @@ def write_tracks(path: Path, header: Header, window: TrackWindow, *, compression
 class TrackStore:
     """Windows of any start frames of a dataset's episodes.
 
-    Files are opened as they are needed and few stay open. Windows that had to be decompressed are kept, as many as there
-    is memory for, the first ones go first: a training comes back to them, and decompressing takes three times as long as
-    all the rest.
+    Files are opened as they are needed and few stay open. Windows that had to be decompressed are kept, as many as
+    there is memory for, the first ones go first: a training comes back to them, and decompressing takes three times as
+    long as all the rest.
 
     Args:
         dataset: What was tracked.

@@ -1,4 +1,8 @@
-"""Plans for many sessions in one forward pass: whoever waits when the pass before ends goes together."""
+"""Plans for many sessions in one forward pass: whoever waits when the pass before ends goes together.
+
+Sessions that were answered together ask again one after the other, within milliseconds. So the next pass waits until it
+has as many as the last one answered, beside those who were waiting meanwhile; for a tenth of a pass at most.
+"""
 
 import queue
 import threading
@@ -13,6 +17,9 @@ from amplify.errors import AmplifyError, UsageError
 from amplify.protocols import Policy
 from amplify.serve.metrics import Metrics
 from amplify.types import ActionChunk, MotionTokens, Observation, Plan
+
+PATIENCE = 0.1
+"""Share of the last pass's time for which a batch may wait for others."""
 
 
 class BusyError(AmplifyError):
@@ -42,6 +49,7 @@ class BatchingPolicy:
             raise UsageError("max_batch and max_waiting count from 1", got=f"{max_batch} and {max_waiting}")
         self.policy, self.metrics, self.max_batch = policy, metrics, max_batch
         self._waiting: queue.Queue[_Request | None] = queue.Queue(maxsize=max_waiting)
+        self._answered, self._pass_s, self._ended_s = 0, 0.0, 0.0  # of the last pass
         self._thread = threading.Thread(target=self._work, name="forward-passes", daemon=True)
         self._thread.start()
 
@@ -86,16 +94,20 @@ class BatchingPolicy:
             for request in batch:
                 self.metrics.waited.observe(started - request.asked_s)
             self._answer(batch)
-            self.metrics.inferred.observe(time.perf_counter() - started)
+            self._answered, self._ended_s = len(batch), time.perf_counter()
+            self._pass_s = self._ended_s - started
+            self.metrics.inferred.observe(self._pass_s)
 
     def _gathered(self) -> list[_Request] | None:
         first = self._waiting.get()
         if first is None:
             return None
-        batch = [first]
+        batch, until = [first], self._ended_s + PATIENCE * self._pass_s
         while len(batch) < self.max_batch:
+            waited = sum(request.asked_s < self._ended_s for request in batch)
+            patience = until - time.perf_counter() if len(batch) < waited + self._answered else 0.0
             try:
-                request = self._waiting.get_nowait()
+                request = self._waiting.get(timeout=patience) if patience > 0 else self._waiting.get_nowait()
             except queue.Empty:
                 break
             if request is None:
