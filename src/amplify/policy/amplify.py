@@ -204,7 +204,7 @@ class AmplifyPolicy(FeaturePolicy):
         """Tokens first, then the actions that cause them."""
         if generator is not None:
             return self._acted(self.forward.generate(features, generator=generator), features, proprio, generator)
-        if self._graphs is not None:
+        if self._graphs is not None and self.device.type == "cuda":
             return self._graphs(features, proprio, self._draft(previous))
         draft = self._draft(previous) if len(proprio) == 1 else None
         return self._acted(self.forward.plan(features, draft), features, proprio)
