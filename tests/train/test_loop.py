@@ -184,6 +184,8 @@ def test_where_it_is_trained_is_no_part_of_what_is_trained():
     one, other = config(), config(device="cuda:3")
     assert one.fingerprint == other.fingerprint
     assert "device" not in other.model_dump()
+    assert "precision" not in other.model_dump(), "older results were made without"
+    assert config(precision="bfloat16").model_dump()["precision"] == "bfloat16"
 
 
 def test_every_training_in_settings_moves():

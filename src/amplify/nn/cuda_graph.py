@@ -73,5 +73,7 @@ class Graphed:
         try:
             self._graphs[given.shape] = (given, *recorded(lambda: self.function(given)))
         except RuntimeError as error:
-            logger.warning("it cannot be recorded as a CUDA graph, and is computed without: %s", error)
+            logger.warning(
+                "%s cannot be recorded as a CUDA graph and is computed without: %s", type(self.function).__name__, error
+            )
             self.fits = False

@@ -27,7 +27,7 @@ class CompiledPlanner:
     Args:
         forward: On a CUDA device, in evaluation mode.
         act: Tokens, features and proprioception → plan, without randomness.
-        fused: Let ``torch.compile`` fuse kernels before they are recorded: minutes at the first call.
+        fused: Let ``torch.compile`` fuse kernels before they are recorded: half a minute at the first call.
         record: See `amplify.nn.cuda_graph.recorded`.
     """
 

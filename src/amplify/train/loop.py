@@ -69,7 +69,8 @@ class TrainConfig(Config):
     log_every: int = Field(default=50, ge=1)
     validate_every: int = Field(default=0, ge=0)
     checkpoint_every: int = Field(default=500, ge=1)
-    precision: Literal["float32", "bfloat16"] = "float32"
+    # Left out where it is not used: fingerprints of older results stay valid.
+    precision: Literal["float32", "bfloat16"] = Field(default="float32", exclude_if=lambda value: value == "float32")
     device: str = Field(default="cpu", exclude=True)
 
     def learning_rate_at(self, step: int) -> float:
