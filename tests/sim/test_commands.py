@@ -2,6 +2,7 @@ import importlib.util
 import json
 
 import pytest
+import torch
 
 from amplify.cli import doctor as doctor_module
 from amplify.cli import run
@@ -59,13 +60,19 @@ def test_wrong_options_of_record_exit_with_2_and_say_what_is_wrong(tmp_path, cap
     assert not (tmp_path / "d").exists()
 
 
-def test_doctor_reports_what_works(capsys):
+def test_doctor_reports_what_works(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert run(["doctor", "--json"]) == 0
     summary = last_json(capsys)
     assert summary["rendering"] in ("egl", "osmesa", "glfw", "glx", "native")
     assert summary["ms_per_image"] > 0
     assert set(summary["encoders"]) == {"images", "text"}
     assert summary["versions"]["mujoco"] != "not installed"
+    assert summary["gpus"][0].startswith("none")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: f"card {number}")
+    assert run(["doctor", "--json"]) == 0
+    assert last_json(capsys)["gpus"] == ["card 0", "card 1"]
 
 
 def test_doctor_names_a_missing_encoder_and_how_to_get_it(monkeypatch, capsys):

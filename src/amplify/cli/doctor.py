@@ -27,15 +27,25 @@ SHOWN_VERSIONS = ("amplify-robot", "torch", "numpy", "transformers", "mujoco", "
 
 
 def doctor() -> dict[str, Any]:
-    """Checks rendering and offline encoders; says what to do where something is missing."""
+    """Checks rendering and offline encoders, and lists GPUs; says what to do where something is missing."""
     back_end, milliseconds = _rendering()
     return {
         "rendering": back_end,
         "ms_per_image": milliseconds,
         "encoders": {kind: _encoder(kind) for kind in ENCODER_FILES},
+        "gpus": _gpus(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in SHOWN_VERSIONS},
     }
+
+
+def _gpus() -> list[str]:
+    """What ``--device cuda`` can name, in order; why there is nothing, where a GPU's PyTorch is missing."""
+    import torch
+
+    names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    build = "" if torch.version.cuda else f" (this is a CPU build of PyTorch, {torch.__version__})"
+    return names or [f"none that PyTorch can use{build}; everything runs on the CPU"]
 
 
 def _rendering() -> tuple[str, float]:
