@@ -12,6 +12,8 @@ from amplify.errors import UsageError, pick
 
 Image = UInt8[np.ndarray, "_ _ 3"]
 INK, PAPER = (28, 32, 38), (255, 255, 255)
+SMALLEST_PX = 12
+"""Height of letters below which a long label is cut rather than made smaller."""
 
 
 def enlarged(image: Image, factor: float | int) -> Image:
@@ -30,6 +32,8 @@ def label(
 ) -> Image:
     """The image with a line of text on a soft dark plate in a corner.
 
+    A long text gets smaller letters, and ends in an ellipsis where it would become too small to read.
+
     Args:
         image: The frame to draw on; it is not changed.
         text: One line, any script that DejaVu Sans has.
@@ -42,11 +46,12 @@ def label(
 
     vertical, horizontal = pick(corner, {c: c.split() for c in _CORNERS}, kind="corner")
     size_px = size_px or max(9, round(min(image.shape[:2]) / 18))
+    pad = round(0.45 * size_px)
+    text, size_px = _fitting(text, size_px, image.shape[1] - 4 * pad)
     font = _font(size_px)
     canvas = Pillow.fromarray(image).convert("RGB")
     pen = ImageDraw.Draw(canvas, "RGBA")
     left, _, right, _ = font.getbbox(text)
-    pad = round(0.45 * size_px)
     wide, high = right - left + 2 * pad, round(1.2 * size_px) + pad
     x = pad if horizontal == "left" else image.shape[1] - wide - pad
     y = pad if vertical == "top" else image.shape[0] - high - pad
@@ -135,6 +140,22 @@ def png(image: Image) -> bytes:
 
 
 _CORNERS = ("top left", "top right", "bottom left", "bottom right")
+
+
+def _fitting(text: str, size_px: int, room_px: int) -> tuple[str, int]:
+    """The text and the height of its letters, so that it is no longer than there is room."""
+
+    def length(text: str, size_px: int) -> float | int:
+        left, _, right, _ = _font(size_px).getbbox(text)
+        return right - left
+
+    while length(text, size_px) > room_px and size_px > SMALLEST_PX:
+        size_px -= 1
+    if length(text, size_px) <= room_px:
+        return text, size_px
+    while len(text) > 1 and length(text + "…", size_px) > room_px:
+        text = text[:-1].rstrip()
+    return text + "…", size_px
 
 
 @cache
