@@ -1,4 +1,5 @@
 import numpy as np
+import psutil
 import pytest
 import torch
 from tests.sim.libero import stock
@@ -160,3 +161,12 @@ def test_copies_take_turns_without_disturbing_each_other(task, simulation, actio
         env.reset([1])
     with pytest.raises(ValueError, match="not finite"):
         env.step(torch.full((2, 7), torch.nan), active=[True, True])
+
+
+def test_memory_does_not_grow_with_tasks():
+    process, used = psutil.Process(), []
+    for number in (0, 12, 20, 30, 46, 60):
+        Simulation(find_task("libero_90", number)).reset(0)
+        used.append(process.memory_info().rss / 1e6)
+    # What is left of a scene took 110 MB each time.
+    assert max(used[4:]) < max(used[1:3]) + 250

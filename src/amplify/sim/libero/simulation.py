@@ -15,6 +15,7 @@ from amplify.sim.libero.bodies import embodied, hide_arm, robot_of
 from amplify.sim.libero.config import DEFAULT_BODY, HZ, SETTLE_ACTION, LiberoConfig
 from amplify.sim.libero.sampling import SamplingClock
 from amplify.sim.libero.tasks import BODY_MARK, LiberoTask, find_task, initial_states
+from amplify.sim.memory import give_back
 from amplify.sim.renderer import place_camera
 
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
@@ -272,6 +273,7 @@ def make_environment(task: LiberoTask, robot: str) -> Any:
         task: From `find_task`.
         robot: robosuite's name ("Panda").
     """
+    give_back()
     wrapper = package.environments().ControlEnv(
         bddl_file_name=str(task.bddl_file),
         robots=[robot],
