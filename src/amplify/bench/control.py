@@ -155,7 +155,7 @@ def plain_sampling(inverse: InverseDynamics) -> InverseDynamics:
 def bench_act(settings: BenchSettings, *, head: str, head_training: int = 0) -> dict[str, Any]:
     """Times of one control step, batch 1.
 
-    ``act_<precision>_no_draft`` foresees every token; ``act_<precision>_draft_all`` verifies a draft that is right;
+    ``act_<precision>_no_draft`` foresees every token; ``act_<precision>_draft_all`` verifies a draft that is right.
     On a GPU, ``act_<precision>_graphs_…`` are the same as CUDA graphs and ``act_<precision>_compiled_…`` with fused
     kernels as well; ``act_best`` is the fastest of all.
     ``<head>_head`` is the head alone. What precision, and few sampling steps, cost is in ``agreement``.

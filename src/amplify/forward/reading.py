@@ -43,7 +43,7 @@ class Reading:
         unread: Float[Tensor, "b c w"] | None = None,
     ):
         self.model, self.tokens = model, model.tokens
-        self.caches, self.prefix, self._unread = caches, prefix, unread
+        self.caches, self._prefix, self._unread = caches, prefix, unread
 
     @property
     def blank(self) -> Int[Tensor, "b 1"]:
@@ -61,9 +61,9 @@ class Reading:
         x, length = self.model.embed(before, at), before.shape[1]
         if self._unread is None:
             for cache in self.caches:
-                cache.truncate(self.prefix + at)
-            mask = None if length == 1 else prefix_causal(self.prefix + at, length, x.device)[-length:]
+                cache.truncate(self._prefix + at)
+            mask = None if length == 1 else prefix_causal(self._prefix + at, length, x.device)[-length:]
         else:
             x, self._unread = torch.cat((self._unread, x), dim=1), None
-            mask = prefix_causal(self.prefix, length, x.device)
+            mask = prefix_causal(self._prefix, length, x.device)
         return self.model.classifier(self.model.trunk(x, mask, self.caches, last=length))

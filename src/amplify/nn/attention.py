@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 FEW = 32
-"""Masked queries up to which a GPU multiplies matrices in less time (two thirds) than its kernel for masks needs."""
+"""Masked queries up to which plain products are used on a GPU: with the kernel for masks, a plan of the paper's size as
+graphs of fused kernels took 8.1 ms, with products 7.5 ms (H100, 14 passes)."""
 
 
 class LayerCache:

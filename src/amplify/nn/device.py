@@ -26,7 +26,7 @@ def computing_device(name: str) -> torch.device:
             "this machine has no such CUDA device that PyTorch can use",
             got=name,
             allowed=f"{torch.cuda.device_count()} of them are here",
-            remedy="leave --device out",
+            remedy="'amplify doctor' lists them; leave the device out to use the processor",
         )
     return device
 

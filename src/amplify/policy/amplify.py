@@ -147,7 +147,7 @@ class AmplifyPolicy(FeaturePolicy):
         inverse_vision: The eyes that inverse dynamics learned with; those of forward dynamics by default.
         precision: Of the weights of forward and inverse dynamics, one of `amplify.nn.precision.PRECISIONS`. On the
             same videos "bfloat16" keeps 99 % of the tokens and "int8" 97 %.
-        compile: Fuse kernels: half a minute at the first plan of each batch size, and 1.4 to 1.7 times as fast then.
+        compile: Fuse kernels: half a minute at the first plan of each batch size, and 1.1 to 1.8 times as fast then.
             On a CUDA device plans without drawing are CUDA graphs in any case, see
             `amplify.policy.compiled.CompiledPlanner`.
 
