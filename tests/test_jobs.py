@@ -312,3 +312,46 @@ def test_a_failed_node_ends_the_graph(workers):
     with pytest.raises(DataError, match="no"):
         list(run_graph(nodes, workers=workers))
     assert list(run_graph([Node("fine", partial(_double, 1))], workers=workers)) == [("fine", 2)]
+
+
+def _own_workers(_item):
+    time.sleep(0.3)  # or one could do it all
+    return os.getpid()
+
+
+def _divided(items):
+    pids = {done.result for done in map_jobs(_own_workers, range(items))}
+    return os.getpid(), cores(), pids
+
+
+def _share(_item=None):
+    return os.getpid(), cores(), len({done.result for done in map_jobs(_own_workers, range(2))})
+
+
+def test_a_node_that_divides_is_given_the_workers_that_would_be_idle():
+    nodes = [Node("wide", partial(_divided, 4), divides=True), Node("after", _share, ("wide",))]
+    results = dict(run_graph(nodes, workers=3))
+    worker, share, pids = results["wide"]
+    assert share == 3
+    assert len(pids) == 3
+    assert not pids & {worker, os.getpid()}
+    assert not any(psutil.pid_exists(pid) for pid in pids)  # idle ones are not kept
+    assert results["after"][1:] == (1, 1)
+
+
+def test_nodes_that_are_ready_together_share_the_workers():
+    nodes = [Node(name, _share, divides=True) for name in "ab"] + [Node("plain", _share)]
+    results = dict(run_graph(nodes, workers=4))
+    assert [results[name][1] for name in "ab"] == [1, 2]
+    assert results["plain"][1] == 1
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_nodes_of_one_worker_have_none_of_their_own(workers):
+    nodes = [Node("wide", _share, divides=True), Node("plain", _share)]
+    assert dict(run_graph(nodes, workers=workers)) == {name: (os.getpid(), 1, 1) for name in ("wide", "plain")}
+
+
+def test_a_node_alone_may_use_all_workers_here():
+    assert next(run_graph([Node("wide", _share, divides=True)], workers=2)) == ("wide", (os.getpid(), 2, 2))
+    assert cores() == len(os.sched_getaffinity(0))

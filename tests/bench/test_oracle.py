@@ -59,6 +59,16 @@ def test_it_goes_on_where_it_stopped_but_not_with_other_settings(tmp_path, tried
     assert len(tried) == 5
 
 
+def test_another_body_is_tried_on_its_own(tmp_path, tried):
+    tasks, out = [task(0, tmp_path)], tmp_path / "out"
+    bench_oracle(tasks, OracleBench(states=(2,)), out=out, workers=0)
+    summary = bench_oracle(tasks, OracleBench(states=(2,), body="iiwa"), out=out, workers=0)
+    assert [trial.body for trial in tried] == ["panda", "iiwa"]
+    assert summary["body"] == "iiwa"
+    assert bench_oracle(tasks, OracleBench(states=(2,)), out=out, workers=0)["body"] == "panda"
+    assert len(tried) == 2
+
+
 def test_a_damaged_result_is_named(tmp_path, tried):
     bench_oracle([task(0, tmp_path)], OracleBench(states=(1,)), out=tmp_path, workers=0)
     next(tmp_path.glob("libero_test-*.json")).write_text("{")
@@ -89,6 +99,7 @@ def test_the_command(tmp_path, tried, capsys):
         (["object", "--initial-states", "60"], "0…49"),
         (["object", "--initial-states", "x"], "no number"),
         (["object", "--attempts", "0"], "attempts"),
+        (["object", "--body", "sawyer"], "ur5e"),
     ],
 )
 def test_bad_input_is_refused(arguments, said, capsys):

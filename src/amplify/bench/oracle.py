@@ -17,6 +17,7 @@ from amplify.errors import DataError
 from amplify.jobs import map_jobs
 from amplify.metrics.statistics import wilson
 from amplify.rng import numpy_generator
+from amplify.sim.libero.config import DEFAULT_BODY, Body, LiberoConfig
 from amplify.sim.libero.oracle import OracleConfig, solve
 from amplify.sim.libero.simulation import Simulation
 from amplify.sim.libero.tasks import LiberoTask, find_task
@@ -29,11 +30,13 @@ class OracleBench(Config):
 
     Args:
         states: Numbers of official initial states.
+        body: Whose arm acts.
         oracle: How it acts.
         seed: Of everything in which performances differ.
     """
 
     states: tuple[NonNegativeInt, ...]
+    body: Body = DEFAULT_BODY
     oracle: OracleConfig = OracleConfig()
     seed: int = 0
 
@@ -43,6 +46,7 @@ class Trial(Config):
 
     suite: str
     task: int
+    body: Body
     state: NonNegativeInt
     seed: int
     oracle: OracleConfig
@@ -64,7 +68,14 @@ def bench_oracle(
     """
     started = time.monotonic()
     trials = [
-        Trial(suite=task.suite, task=task.index, state=state, seed=config.seed, oracle=config.oracle)
+        Trial(
+            suite=task.suite,
+            task=task.index,
+            body=config.body,
+            state=state,
+            seed=config.seed,
+            oracle=config.oracle,
+        )
         for task in tasks
         for state in config.states
     ]
@@ -84,6 +95,7 @@ def bench_oracle(
     }
     results = [done[trial] for trial in trials if trial in done]
     return {
+        "body": config.body,
         "states": list(config.states),
         "tasks": rows,
         "all": _row(results),
@@ -94,7 +106,7 @@ def bench_oracle(
 
 def attempt(trial: Trial) -> dict[str, Any]:
     """The outcome of one trial."""
-    simulation = _simulation(trial.suite, trial.task)
+    simulation = _simulation(trial.suite, trial.task, trial.body)
     simulation.reset(trial.state)
     generator = numpy_generator(trial.seed, "oracle", trial.suite, trial.task, trial.state)
     started = time.process_time()
@@ -139,7 +151,8 @@ def _row(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _path(out: Path, trial: Trial) -> Path:
     settings = hashlib.sha256(f"{trial.seed} {trial.oracle.model_dump_json()}".encode()).hexdigest()[:8]
-    return out / f"{trial.suite}-{trial.task:02d}-{trial.state:02d}-{settings}.json"
+    name = trial.suite if trial.body == DEFAULT_BODY else f"{trial.suite}-{trial.body}"
+    return out / f"{name}-{trial.task:02d}-{trial.state:02d}-{settings}.json"
 
 
 def _kept(out: Path, trial: Trial) -> dict[str, Any] | None:
@@ -153,5 +166,5 @@ def _kept(out: Path, trial: Trial) -> dict[str, Any] | None:
 
 
 @functools.lru_cache(maxsize=1)
-def _simulation(suite: str, task: int) -> Simulation:
-    return Simulation(find_task(suite, task))
+def _simulation(suite: str, task: int, body: Body) -> Simulation:
+    return Simulation(find_task(suite, task), LiberoConfig(body=body))

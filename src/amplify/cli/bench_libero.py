@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import tyro
 
 from amplify.cli.track import refuse_set_aside
-from amplify.errors import UsageError
+from amplify.errors import UsageError, pick
 
 
 def libero(
@@ -69,6 +69,7 @@ def oracle(
     *,
     tasks: tuple[str, ...] = (),
     initial_states: tuple[str, ...] = ("10-19",),
+    body: str = "panda",
     attempts: int = 5,
     noise: float = 0.08,
     out: Path | None = None,
@@ -82,6 +83,7 @@ def oracle(
         suite: "libero_object", "libero_spatial", "libero_goal", "libero_10", "libero_90" or a variant of LIBERO-PRO.
         tasks: Names, or numbers and ranges of them ("0-4"), in LIBERO's order; all of the suite by default.
         initial_states: Numbers and ranges of official initial states.
+        body: Whose arm acts: "panda", "ur5e", "iiwa" or "hand".
         attempts: Simulated attempts at an episode before it counts as failed.
         noise: Standard deviation of what disturbs the hand, in action units.
         out: Folder that keeps what has been tried and gets the table as results.md.
@@ -95,8 +97,10 @@ def oracle(
     from amplify.cli.numbers import names_or_numbers, numbers
     from amplify.errors import DataError
     from amplify.sim.libero import tasks as libero
+    from amplify.sim.libero.bodies import BODIES
     from amplify.sim.libero.oracle import OracleConfig
 
+    pick(body, BODIES, kind="body")
     names = names_or_numbers(tasks, option="--tasks")
     chosen = [libero.find_task(suite, name) for name in names] if names else list(libero.suite_tasks(suite))
     states = numbers(initial_states, option="--initial-states")
@@ -105,7 +109,9 @@ def oracle(
         if not states or max(states) >= available:
             raise UsageError(f"{task.scene} has no such initial state", got=states, allowed=f"0…{available - 1}")
     try:
-        config = OracleBench(states=states, seed=seed, oracle=OracleConfig(attempts=attempts, noise=noise))
+        config = OracleBench.model_validate(
+            {"states": states, "body": body, "seed": seed, "oracle": OracleConfig(attempts=attempts, noise=noise)}
+        )
     except ValidationError as error:
         raise UsageError("these settings cannot be used", got=error) from error
     summary = bench_oracle(chosen, config, out=out, workers=workers)

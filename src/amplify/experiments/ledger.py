@@ -70,7 +70,7 @@ class Ledger:
         """Runs the stages that are not finished yet, side by side where they do not need each other."""
         done = self._state["stages"].keys()
         unfinished = [
-            Node(n.name, partial(_timed, n.function), tuple(need for need in n.needs if need not in done))
+            Node(n.name, partial(_timed, n.function), tuple(need for need in n.needs if need not in done), n.divides)
             for n in nodes
             if n.name not in done
         ]

@@ -4,15 +4,19 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from amplify.jobs.mapping import ATTEMPTS, lost
-from amplify.jobs.placement import count, pool
-from amplify.jobs.worker import Died, Raised, Shipment, progress
+from amplify.jobs.placement import count, pool, stop_pools
+from amplify.jobs.worker import Died, Raised, Shipment, limited_to, progress
 
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+
+ANY = 1 << 30
+"""More pieces of work than there can be workers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +27,14 @@ class Node(Generic[Result]):
         name: Unique.
         function: Picklable; takes nothing.
         needs: Names of the nodes that must be done before.
+        divides: Whether the function can use several workers of its own (`map_jobs` with their number left open). It
+            is given those that would be idle when it starts.
     """
 
     name: str
     function: Callable[[], Result]
     needs: tuple[str, ...] = ()
+    divides: bool = False
 
 
 def run_graph(
@@ -45,16 +52,20 @@ def run_graph(
             worker was lost again and again.
     """
     places = count(workers, len(nodes))
+    room = count(workers, ANY) or 1
     waiting = {node.name: node for node in nodes}
     ended: set[str] = set()
     bar = progress(range(len(nodes)), total=len(nodes), label=label, unit="done")
 
-    def ready() -> Node[Any] | None:
-        return next((node for node in waiting.values() if ended.issuperset(node.needs)), None)
+    def ready() -> list[Node[Any]]:
+        return [node for node in waiting.values() if ended.issuperset(node.needs)]
 
     if places == 0:
-        while node := ready():
-            yield waiting.pop(node.name).name, node.function()
+        while nodes_now := ready():
+            node = waiting.pop(nodes_now[0].name)
+            with limited_to(room):
+                outcome = node.function()
+            yield node.name, outcome
             ended.add(node.name)
             next(bar)
         next(bar, None)
@@ -62,18 +73,21 @@ def run_graph(
     with pool() as found:
         running: dict[str, Node[Any]] = {}
         deaths = Counter[str]()
-        slots = list(range(1, places + 1))  # lines of the terminal; the first is the bar's
-        held: dict[str, int] = {}
+        lines = list(range(1, room + 1))  # of the terminal, one for each core; the first is the bar's
+        held: dict[str, list[int]] = {}
         while waiting or running:
-            while slots and (node := ready()):
-                held[node.name] = slots.pop(0)
-                running[node.name] = waiting.pop(node.name)
-                found.start(node.name, Shipment.of(node.function), (), held[node.name])
+            while lines and (nodes_now := ready()):
+                node = waiting.pop(nodes_now[0].name)
+                share = _share(node, nodes_now, len(lines)) if found.nests else 1
+                running[node.name], held[node.name] = node, lines[:share]
+                del lines[:share]
+                function = partial(_divided, node.function, share) if share > 1 else node.function
+                found.start(node.name, Shipment.of(function), (), held[node.name][0])
             assert running, f"nodes that wait for each other: {', '.join(waiting)}"
             for key, outcome in found.ended():
                 name = str(key)
                 node = running.pop(name)
-                slots.append(held.pop(name))
+                lines = sorted([*lines, *held.pop(name)])
                 if isinstance(outcome, Raised):
                     raise outcome.error
                 if isinstance(outcome, Died):
@@ -87,3 +101,17 @@ def run_graph(
                 next(bar)
                 yield name, outcome
         next(bar, None)
+
+
+def _share(node: Node[Any], ready: Sequence[Node[Any]], free: int) -> int:
+    """How many of the free workers the node gets: one for each that does not divide, the others take the rest."""
+    dividing = sum(other.divides for other in ready)
+    return max(1, (free - len(ready) + dividing) // dividing) if node.divides else 1
+
+
+def _divided(function: Callable[[], Result], share: int) -> Result:
+    try:
+        with limited_to(share):
+            return function()
+    finally:
+        stop_pools()  # what runs here next has no use for idle processes, and they hold memory

@@ -18,6 +18,9 @@ class Pool(Protocol):
     most: int | None
     """How many there can be; None for any number."""
 
+    nests: bool
+    """Whether a worker may have workers of its own."""
+
     def default_workers(self, cores: int) -> int:
         """How many run unless the user says otherwise, of a machine with so many cores."""
         ...
@@ -113,7 +116,8 @@ def _pool_at(placement: Placement) -> Pool:
 
 
 @atexit.register
-def _stop_all() -> None:
+def stop_pools() -> None:
+    """Ends all workers of this process."""
     for found in _pools.values():
         found.stop()
     _pools.clear()

@@ -34,12 +34,14 @@ class ProcessPool:
         UsageError: There is no GPU, or not enough for one process.
     """
 
+    nests = True
+
     def __init__(self, gpus_per_worker: float = 0.0):
         self._devices = _devices(gpus_per_worker)
         self.most: int | None = len(self._devices) or None
         self._workers: list[_Worker] = []
         # Bars of all processes share the terminal.
-        self._lock = _CONTEXT.RLock()
+        self._lock = _CONTEXT.RLock() if multiprocessing.parent_process() is None else tqdm.get_lock()
         tqdm.set_lock(self._lock)
 
     def default_workers(self, cores: int) -> int:

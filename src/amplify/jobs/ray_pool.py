@@ -48,6 +48,8 @@ class RayPool:
         UsageError: There is no cluster at the address, or it has no GPU for a worker.
     """
 
+    nests = False
+
     def __init__(self, address: str, gpus_per_worker: float = 0.0):
         self._ray = _connected(address)
         self._resources = {"num_cpus": 1, "num_gpus": gpus_per_worker}

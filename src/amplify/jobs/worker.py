@@ -5,6 +5,7 @@ import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,7 +15,9 @@ Item = TypeVar("Item")
 
 
 def cores() -> int:
-    """CPU cores this process may use."""
+    """CPU cores this process may use; of a worker, its share of them."""
+    if _self.cores is not None:
+        return _self.cores
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -35,12 +38,23 @@ def progress(iterable: Iterable[Item], *, total: int | None, label: str, unit: s
     )
 
 
+@contextmanager
+def limited_to(share: int) -> Iterator[None]:
+    """Within, `cores` are so many: what is done here takes no more workers unless it is told to."""
+    before, _self.cores = _self.cores, share
+    try:
+        yield
+    finally:
+        _self.cores = before
+
+
 @dataclass
 class _Self:
     """What a process knows of itself as a worker; the main process is not one."""
 
     silent: bool = False
     position: int | None = None
+    cores: int | None = None
 
 
 _self = _Self()
@@ -58,8 +72,8 @@ def one_thread() -> None:
 
 
 def become_worker() -> None:
-    """Makes this process one: silent, of one numeric thread."""
-    _self.silent = True
+    """Makes this process one: silent, of one core and one numeric thread."""
+    _self.silent, _self.cores = True, 1
     one_thread()
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from amplify.config import Config
 from amplify.data.dataset import Dataset
@@ -31,6 +31,7 @@ class Recording(Cell):
     """
 
     kind: Literal["recording"] = "recording"
+    divides: ClassVar[bool] = True
     name: str
     record: RecordConfig | LiberoRecordConfig
 
@@ -41,8 +42,8 @@ class Recording(Cell):
     def run(self, store: Store) -> Mapping[str, Any]:
         """Records; a task whose expert fails too often is an error, in LIBERO it is left out and named."""
         if isinstance(self.record, LiberoRecordConfig):
-            return record_libero(self.record, self.dataset(store), 0)
-        return record(self.record, self.dataset(store), 0, strict=True)
+            return record_libero(self.record, self.dataset(store))
+        return record(self.record, self.dataset(store), strict=True)
 
 
 class Tracking(Config):
@@ -74,6 +75,7 @@ class Tracked(Cell):
     """
 
     kind: Literal["tracked"] = "tracked"
+    divides: ClassVar[bool] = True
     recording: Recording
     tracking: Tracking
 
@@ -81,7 +83,7 @@ class Tracked(Cell):
         """Tracks every episode."""
         dataset = Dataset.open(self.recording.dataset(store), columns=False)
         tracker = pick(self.tracking.tracker, ALL_TRACKERS, kind="tracker")()
-        return track_dataset(dataset, tracker, grid=self.tracking.grid, horizon=self.tracking.horizon, workers=0)
+        return track_dataset(dataset, tracker, grid=self.tracking.grid, horizon=self.tracking.horizon)
 
 
 class Encoded(Cell):
@@ -92,12 +94,13 @@ class Encoded(Cell):
     """
 
     kind: Literal["encoded"] = "encoded"
+    divides: ClassVar[bool] = True
     recording: Recording
 
     def run(self, store: Store) -> Mapping[str, Any]:
         """Encodes every frame and instruction."""
         eyes, ears = VISION_ENCODERS["efficientnet-lite0"](), TEXT_ENCODERS[TEXT]()
-        return encode_dataset(Dataset.open(self.recording.dataset(store), columns=False), eyes, ears, workers=0)
+        return encode_dataset(Dataset.open(self.recording.dataset(store), columns=False), eyes, ears)
 
 
 class Part(Config):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import SerializeAsAny
 
@@ -21,6 +21,7 @@ class Rollouts(Cell):
     """
 
     kind: Literal["rollouts"] = "rollouts"
+    divides: ClassVar[bool] = True
     model: SerializeAsAny[PolicyModel]
     rollout: RolloutConfig
 
@@ -28,7 +29,7 @@ class Rollouts(Cell):
         """Acts, and returns every rollout's outcome."""
         spec = PolicySpec(label=self.model.policy, bundle=self.model.bundle(store), kind=self.model.policy)
         films = store.folder(self.key) / "films" if self.rollout.films else None
-        results = evaluate_policies([spec], self.rollout, workers=0, films=films)
+        results = evaluate_policies([spec], self.rollout, films=films)
         return {"episodes": [asdict(result) for result in results]}
 
     def outcomes(self, store: Store, *, label: str, variant: int) -> list[RolloutResult]:

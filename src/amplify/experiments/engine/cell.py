@@ -3,7 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from amplify.config import Config
 from amplify.experiments.engine.store import Store
@@ -20,6 +20,8 @@ class Cell(Config, ABC):
     """
 
     kind: str
+    divides: ClassVar[bool] = False
+    """Whether its work can be divided among several workers, without any difference in the result."""
 
     @property
     def key(self) -> str:

@@ -28,7 +28,12 @@ def compute(goals: Sequence[Cell], store: Store, *, workers: int | None = None) 
         waiting = _unfinished(goals, store)
         keys = {cell.key for cell in waiting}
         nodes = [
-            Node(cell.key, partial(_finish, cell, store.root), tuple(n.key for n in cell.needs if n.key in keys))
+            Node(
+                cell.key,
+                partial(_finish, cell, store.root),
+                tuple(n.key for n in cell.needs if n.key in keys),
+                cell.divides,
+            )
             for cell in waiting
         ]
         if nodes:

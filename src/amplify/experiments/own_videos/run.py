@@ -42,7 +42,10 @@ def own_videos(config: OwnVideosConfig, out: Path, *, workers: int | None = None
         ledger.run("data", partial(_described, parts))
         ledger.run("track", partial(_track, parts, tracker, workers))
         nodes: list[Node[Any]] = [
-            *[Node(f"encode-{number}", partial(_encode, path)) for number, path in enumerate(parts.windows)],
+            *[
+                Node(f"encode-{number}", partial(_encode, path), divides=True)
+                for number, path in enumerate(parts.windows)
+            ],
             Node("tokenizer", partial(_fit_tokenizer, parts)),
         ]
         encoded = tuple(node.name for node in nodes)
@@ -85,7 +88,7 @@ def _with_truth(parts: Parts) -> bool:
 
 def _encode(path: Path) -> dict[str, Any]:
     eyes, ears = VISION_ENCODERS["efficientnet-lite0"](), TEXT_ENCODERS["minilm"]()
-    return encode_dataset(Dataset.open(path, columns=False), eyes, ears, workers=0)
+    return encode_dataset(Dataset.open(path, columns=False), eyes, ears)
 
 
 def _fit_tokenizer(parts: Parts) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def learning(config: QuickstartConfig, folders: Folders) -> list[Node[Any]]:
     ]
     return [
         Node("tokenizer", partial(_fit_tokenizer, config, folders, motion)),
-        *[Node(f"encode-{folder.name}", partial(_encode, folder)) for folder in folders.datasets],
+        *[Node(f"encode-{folder.name}", partial(_encode, folder), divides=True) for folder in folders.datasets],
         Node(
             "forward", partial(_fit_forward, config, folders, motion), ("tokenizer", "encode-videos", "encode-held-out")
         ),
@@ -151,7 +151,7 @@ def _track(config: QuickstartConfig, folders: Folders, workers: int | None) -> d
 
 def _encode(folder: Path) -> dict[str, Any]:
     eyes, ears = VISION_ENCODERS["efficientnet-lite0"](), TEXT_ENCODERS["minilm"]()
-    return encode_dataset(Dataset.open(folder, columns=False), eyes, ears, workers=0)
+    return encode_dataset(Dataset.open(folder, columns=False), eyes, ears)
 
 
 def _fit_tokenizer(config: QuickstartConfig, folders: Folders, motion: TrainingData) -> dict[str, Any]:
