@@ -4,7 +4,7 @@ import pytest
 from amplify.sim.libero.oracle.arm import Style
 from amplify.sim.libero.oracle.config import OracleConfig
 from amplify.sim.libero.oracle.geometry import Boxes
-from amplify.sim.libero.oracle.grasps import Grasp, hand_boxes, top_down_grasps
+from amplify.sim.libero.oracle.grasps import UPWARDS, Grasp, hand_boxes, top_down_grasps, way_in
 from amplify.sim.libero.oracle.pick_place import varied
 
 
@@ -63,3 +63,33 @@ def test_styles_keep_to_their_limits():
     assert all(0.1 <= s.speed_m_s <= 0.2 and 0.05 <= s.approach_m <= 0.06 for s in styles)
     assert all(0 < s.noise <= 0.1 and 0 <= s.detour_m <= 0.02 for s in styles)
     assert len({s.speed_m_s for s in styles}) == 20
+
+
+def together(*boxes: Boxes) -> Boxes:
+    return Boxes(**{n: np.concatenate([getattr(b, n) for b in boxes]) for n in ("center", "rotation", "half", "body")})
+
+
+BLOCK = thing((0.02, 0.02, 0.02))
+GRASP = Grasp(position=np.array([0.0, 0.0, 0.01]), yaw_rad=0.0, width_m=0.04, score=1.0)
+TABLE = thing((1.0, 1.0, 0.5), (0.0, 0.0, -0.52))
+
+
+def test_the_hand_comes_straight_down_where_nothing_hangs_over():
+    assert not way_in(GRASP, BLOCK, TABLE).any()
+
+
+def test_under_an_open_drawer_the_hand_comes_in_from_beside():
+    # Above the palm of a hand that holds the block, and in the way of one that comes down.
+    drawer = thing((0.1, 0.05, 0.02), (0.0, -0.12, 0.18))
+    around = together(TABLE, drawer)
+    way = way_in(GRASP, BLOCK, around)
+    hand = hand_boxes(GRASP.position, GRASP.rotation)
+    assert way[1] > 0.02  # away from the drawer
+    assert way[2] > 0
+    assert not hand.moved(way).raised(0.15).overlap(around).any()
+    assert not hand.moved(way * UPWARDS).overlap(together(around, BLOCK)).any()
+
+
+def test_a_block_in_a_narrow_hole_has_no_way_in():
+    ceiling = thing((1.0, 1.0, 0.1), (0.0, 0.0, 0.4))
+    assert not way_in(GRASP, BLOCK, together(TABLE, ceiling)).any()

@@ -42,6 +42,15 @@ class Boxes:
         """The same boxes, larger on every side."""
         return replace(self, half=self.half + margin)
 
+    def raised(self, height: float) -> "Boxes":
+        """The room that boxes whose third axis is vertical take while they are raised so far, in metres."""
+        up = np.array([0.0, 0.0, height / 2.0])
+        return replace(self, center=self.center + up, half=self.half + up)
+
+    def moved(self, way: Float[np.ndarray, "3"]) -> "Boxes":
+        """The same boxes elsewhere."""
+        return replace(self, center=self.center + way)
+
     def overlap(self, other: "Boxes") -> Bool[np.ndarray, "n m"]:
         """Which of these boxes reach into which of the others.
 

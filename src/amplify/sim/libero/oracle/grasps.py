@@ -23,6 +23,10 @@ YAWS = 12
 MARGIN_M = 0.002
 MOST_GRASPS, MOST_LOOKED_AT = 12, 400
 POINT_SPACING_M = 0.004
+DESCENT_M = 0.15
+"""How far the hand comes down to a grasp, with room to spare."""
+
+UPWARDS = np.array([0.0, 0.0, 1.0])
 DEEPEST_M = 0.028
 """How far the highest part of an object may reach between the fingers above the pads' middle."""
 
@@ -70,6 +74,31 @@ def top_down_grasps(
     middle_xy = middle[:2]
     scored = sorted((_rated(grasp, middle_xy, top) for grasp in found), key=lambda grasp: -grasp.score)
     return _free(scored, target, surroundings, tight=False) or _free(scored, target, surroundings, tight=True)
+
+
+def way_in(grasp: Grasp, target: Boxes, around: Boxes) -> Float[np.ndarray, "3"]:
+    """From a grasp to where the hand can come down and slide in from; zeros if that is straight above, or nowhere.
+
+    Args:
+        grasp: One that fits.
+        target: What is grasped.
+        around: Everything else near it, without the robot.
+    """
+    hand = hand_boxes(grasp.position, grasp.rotation)
+
+    def hits(moved: Boxes) -> bool:
+        return bool(moved.overlap(around).any() or moved.overlap(target).any())
+
+    if not hand.raised(DESCENT_M).overlap(around).any():
+        return np.zeros(3)
+    for distance in np.arange(0.02, 0.13, 0.02):
+        for angle in np.arange(0.0, 2 * np.pi, np.pi / 4):
+            for rise in (0.01, 0.02, 0.03):
+                way = np.array([distance * np.cos(angle), distance * np.sin(angle), rise])
+                slid = [way * UPWARDS + share * way * (1 - UPWARDS) for share in (0.0, 0.25, 0.5, 0.75)]
+                if not any(hits(hand.moved(part)) for part in slid) and not hits(hand.moved(way).raised(DESCENT_M)):
+                    return way
+    return np.zeros(3)
 
 
 def _free(scored: list[Grasp], target: Boxes, surroundings: Boxes, *, tight: bool) -> list[Grasp]:

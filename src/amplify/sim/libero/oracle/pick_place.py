@@ -8,7 +8,7 @@ from jaxtyping import Float
 from amplify.sim.libero.oracle.arm import Arm
 from amplify.sim.libero.oracle.config import OracleConfig
 from amplify.sim.libero.oracle.geometry import Boxes
-from amplify.sim.libero.oracle.grasps import OPENING_M, Grasp, hand_boxes, top_down_grasps
+from amplify.sim.libero.oracle.grasps import OPENING_M, UPWARDS, Grasp, hand_boxes, top_down_grasps, way_in
 from amplify.sim.libero.oracle.scene import Scene
 from amplify.sim.libero.oracle.trace import Failed
 
@@ -64,23 +64,38 @@ def varied(grasp: Grasp, config: OracleConfig, generator: np.random.Generator) -
     return Grasp(position=moved, yaw_rad=grasp.yaw_rad + turn, width_m=grasp.width_m, score=grasp.score)
 
 
-def take(scene: Scene, arm: Arm, name: str, grasp: Grasp) -> None:
+def take(scene: Scene, arm: Arm, name: str, grasp: Grasp, *, aside: bool = False) -> None:
     """Grasps an object and lifts it.
+
+    Args:
+        scene: Where.
+        arm: The robot's.
+        name: The object's.
+        grasp: How.
+        aside: Whether the hand may come in from beside the grasp, and leave that way, under what hangs over it.
 
     Raises:
         Failed: It did not come along.
     """
-    above = grasp.position + np.array([0.0, 0.0, arm.style.approach_m])
+    around = scene.surroundings([name]).near(grasp.position, NEAR_M)
+    way = way_in(grasp, scene.boxes(name), around) if aside else np.zeros(3)
+    above = grasp.position + way + np.array([0.0, 0.0, arm.style.approach_m])
     rise_to(scene, arm, above)
     detour(arm, above)
     arm.go(above, grasp.rotation, tolerance=0.012, free=True)
+    if way.any():
+        arm.go(grasp.position + way, grasp.rotation, speed=SLOW_M_S, tolerance=0.008)
+        arm.go(grasp.position + way * UPWARDS, grasp.rotation, speed=SLOW_M_S, tolerance=0.008)
     arm.go(grasp.position, grasp.rotation, speed=max(SLOW_M_S, 0.6 * arm.style.speed_m_s), tolerance=0.005)
     if arm.position[2] - grasp.position[2] > TOO_HIGH_M:
         raise Failed(f"the hand did not reach {name}")
     arm.close()
     before = scene.position(name)
     start = arm.position
-    arm.go(start + np.array([0.0, 0.0, LIFT_M]), speed=SLOW_M_S)
+    if way.any():
+        arm.go(start + way * UPWARDS, speed=SLOW_M_S)
+        arm.go(start + way, speed=SLOW_M_S)
+    arm.go(start + way + np.array([0.0, 0.0, LIFT_M]), speed=SLOW_M_S)
     rise = arm.position[2] - start[2]
     if scene.position(name)[2] - before[2] < LIFTED * rise or rise < 0.4 * LIFT_M:
         raise Failed(f"{name} slipped out of the fingers")

@@ -96,7 +96,7 @@ def _placing(predicate: str, name: str, target: str) -> Run:
         def grasped() -> None:
             if not grasps:
                 raise Failed(f"no grasp of {name} fits")
-            take(scene, arm, name, grasps[min(number, len(grasps) - 1)])
+            take(scene, arm, name, grasps[min(number, len(grasps) - 1)], aside=number > 0)
 
         if predicate == "in" and roofed(scene, target) and on_the_floor_of(scene, target):
             push_under(scene, arm, name, target, grasped)
@@ -121,7 +121,7 @@ def _clearing(name: str, region: str) -> Run:
         grasps = grasp_candidates(scene, name, config, generator)
         if not grasps:
             raise Failed(f"no grasp of {name} fits")
-        take(scene, arm, name, grasps[min(number, len(grasps) - 1)])
+        take(scene, arm, name, grasps[min(number, len(grasps) - 1)], aside=number > 0)
         put(scene, arm, name, place)
 
     return run
