@@ -84,7 +84,7 @@ def way_in(grasp: Grasp, target: Boxes, around: Boxes) -> Float[np.ndarray, "3"]
         target: What is grasped.
         around: Everything else near it, without the robot.
     """
-    hand = hand_boxes(grasp.position, grasp.rotation)
+    hand = hand_boxes(grasp.position, grasp.rotation).grown(-MARGIN_M)
 
     def hits(moved: Boxes) -> bool:
         return bool(moved.overlap(around).any() or moved.overlap(target).any())
@@ -93,7 +93,7 @@ def way_in(grasp: Grasp, target: Boxes, around: Boxes) -> Float[np.ndarray, "3"]
         return np.zeros(3)
     for distance in np.arange(0.02, 0.13, 0.02):
         for angle in np.arange(0.0, 2 * np.pi, np.pi / 4):
-            for rise in (0.01, 0.02, 0.03):
+            for rise in (0.01, 0.02, 0.03, 0.04):
                 way = np.array([distance * np.cos(angle), distance * np.sin(angle), rise])
                 slid = [way * UPWARDS + share * way * (1 - UPWARDS) for share in (0.0, 0.25, 0.5, 0.75)]
                 if not any(hits(hand.moved(part)) for part in slid) and not hits(hand.moved(way).raised(DESCENT_M)):
