@@ -1,14 +1,17 @@
 """Where a pixel's ray meets a scene, and where a point of the scene is seen."""
 
 import copy
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import mujoco
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from amplify.sim.renderer import HIDDEN_GEOM_GROUP, VISIBLE_GEOM_GROUPS
 from amplify.types import CameraPose
+
+if TYPE_CHECKING:
+    from amplify.sim.rays import CompiledRays, Shapes
 
 OPAQUE_ALPHA = 0.5
 """Fainter geometry, such as window panes, is looked through."""
@@ -78,24 +81,15 @@ class Scene:
         body_position: Float[np.ndarray, "t bodies 3"],
         body_quaternion: Float[np.ndarray, "t bodies 4"],
     ):
-        self._model = model = copy.copy(model)
-        model.geom_group[_alpha(model) < OPAQUE_ALPHA] = HIDDEN_GEOM_GROUP
-        # MuJoCo prunes bundles of rays by the corners of bounding boxes and loses hits near the edges between corners;
-        # bodies without such boxes are not pruned, which is exact and as fast.
-        model.body_bvhadr[:] = -1
+        self._rays = _rays(model)
+        self._owner = model.geom_bodyid.copy()
         self.near_m = float(model.vis.map.znear * model.stat.extent)
-        self._groups = np.array(VISIBLE_GEOM_GROUPS, dtype=np.uint8)
-        self._data = mujoco.MjData(model)
         self.position = body_position.astype(np.float64)
-        self._quaternion = body_quaternion / np.linalg.norm(body_quaternion, axis=-1, keepdims=True)
-        self.rotation = rotation_matrices(self._quaternion)
+        self.rotation = rotation_matrices(body_quaternion / np.linalg.norm(body_quaternion, axis=-1, keepdims=True))
         owner = model.geom_bodyid
         local = rotation_matrices(model.geom_quat)
         self._geom_position = self.to_world(model.geom_pos, owner)
         self._geom_rotation = self.rotation[:, owner] @ local
-        inertial = rotation_matrices(model.body_iquat)
-        self._inertial_position = self.to_world(model.body_ipos, np.arange(model.nbody))
-        self._inertial_rotation = self.rotation @ inertial
 
     def to_world(self, local: Float[np.ndarray, "n 3"], body: Int[np.ndarray, " n"]) -> Float[np.ndarray, "t n 3"]:
         """Points fixed to bodies, in the world at every frame."""
@@ -103,11 +97,7 @@ class Scene:
 
     def show(self, frame: int) -> None:
         """Puts everything where it was in the frame."""
-        data = self._data
-        data.xpos[:], data.xquat[:] = self.position[frame], self._quaternion[frame]
-        data.xmat[:] = self.rotation[frame].reshape(-1, 9)
-        data.xipos[:], data.ximat[:] = self._inertial_position[frame], self._inertial_rotation[frame].reshape(-1, 9)
-        data.geom_xpos[:], data.geom_xmat[:] = self._geom_position[frame], self._geom_rotation[frame].reshape(-1, 9)
+        self._rays.show(self._geom_position[frame], self._geom_rotation[frame])
 
     def cast(self, camera: Pinhole, frame: int, directions: Float[np.ndarray, "n 3"]) -> Hits:
         """What rays from the camera meet first in the state that is shown; too near to be drawn is too near to be met.
@@ -120,26 +110,99 @@ class Scene:
             frame: Which of its poses.
             directions: Unit vectors in the world.
         """
+        geom, distance = self._rays.cast(camera.position[frame], directions, self._start(camera, frame, directions))
+        missed = geom < 0
+        body = np.where(missed, WORLD, self._owner[geom])
+        return Hits(body, np.where(missed, BACKGROUND_M, distance))
+
+    def hides(
+        self, camera: Pinhole, frame: int, directions: Float[np.ndarray, "n 3"], distance_m: Float[np.ndarray, " n"]
+    ) -> Bool[np.ndarray, " n"]:
+        """Whether anything is met along rays before a distance; see `cast`.
+
+        Args:
+            camera: Where the rays start.
+            frame: Which of its poses.
+            directions: Unit vectors in the world.
+            distance_m: One for each ray.
+        """
+        start = self._start(camera, frame, directions)
+        return self._rays.hides(camera.position[frame], directions, start, distance_m)
+
+    def _start(self, camera: Pinhole, frame: int, directions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+        forward = -camera.rotation[frame][:, 2]
+        return self.near_m / np.maximum(directions @ forward, 1e-3)
+
+
+class _MujocoRays:
+    """The rays that MuJoCo casts.
+
+    Args:
+        model: Shapes and where they sit in their bodies.
+    """
+
+    def __init__(self, model: mujoco.MjModel):
+        self._model = model = copy.copy(model)
+        model.geom_group[_alpha(model) < OPAQUE_ALPHA] = HIDDEN_GEOM_GROUP
+        # MuJoCo prunes bundles of rays by the corners of bounding boxes and loses hits near the edges between corners;
+        # bodies without such boxes are not pruned, which is exact and as fast.
+        model.body_bvhadr[:] = -1
+        self._groups = np.array(VISIBLE_GEOM_GROUPS, dtype=np.uint8)
+        self._data = mujoco.MjData(model)
+
+    def show(self, position: Float[np.ndarray, "geoms 3"], rotation: Float[np.ndarray, "geoms 3 3"]) -> None:
+        """Puts all shapes where they are to be met."""
+        self._data.geom_xpos[:], self._data.geom_xmat[:] = position, rotation.reshape(-1, 9)
+
+    def cast(
+        self, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "n 3"], start: Float[np.ndarray, " n"]
+    ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """As `amplify.sim.rays.nearest`."""
         geom = np.full(len(directions), -1, dtype=np.int32)
         distance = np.full(len(directions), -1.0)
         if len(directions):
-            rays, origin = directions.reshape(-1), camera.position[frame]
+            rays, groups = directions.reshape(-1), self._groups
             mujoco.mj_multiRay(
-                self._model, self._data, origin, rays, self._groups, True, -1, geom, distance, len(directions), 1e10
+                self._model, self._data, origin, rays, groups, True, -1, geom, distance, len(directions), 1e10
             )
-            forward = -camera.rotation[frame][:, 2]
-            start = self.near_m / np.maximum(directions @ forward, 1e-3)
             for index in np.nonzero((geom >= 0) & (distance < start))[0]:
-                geom[index], distance[index] = self._cast_beyond(origin, directions[index], start[index])
-        missed = geom < 0
-        body = np.where(missed, WORLD, self._model.geom_bodyid[geom])
-        return Hits(body, np.where(missed, BACKGROUND_M, distance))
+                beyond, found = origin + start[index] * directions[index], np.array([-1], dtype=np.int32)
+                further = mujoco.mj_ray(self._model, self._data, beyond, directions[index], groups, True, -1, found)
+                geom[index], distance[index] = int(found[0]), start[index] + further
+        return geom, distance
 
-    def _cast_beyond(self, origin: np.ndarray, direction: np.ndarray, start_m: float) -> tuple[int, float]:
-        geom = np.array([-1], dtype=np.int32)
-        nearest = origin + start_m * direction
-        further = mujoco.mj_ray(self._model, self._data, nearest, direction, self._groups, True, -1, geom)
-        return int(geom[0]), start_m + further
+    def hides(
+        self,
+        origin: Float[np.ndarray, "3"],
+        directions: Float[np.ndarray, "n 3"],
+        start: Float[np.ndarray, " n"],
+        end: Float[np.ndarray, " n"],
+    ) -> Bool[np.ndarray, " n"]:
+        """As `amplify.sim.rays.blocked`."""
+        geom, distance = self.cast(origin, directions, start)
+        return (geom >= 0) & (distance < end)
+
+
+def _rays(model: mujoco.MjModel) -> "CompiledRays | _MujocoRays":
+    """Compiled rays; MuJoCo's without Numba, or where there are shapes that it alone knows."""
+    try:
+        from amplify.sim.rays import CompiledRays, shapes_of
+    except ImportError:
+        return _MujocoRays(model)
+    seen = np.array(VISIBLE_GEOM_GROUPS, dtype=bool)[model.geom_group] & (_alpha(model) >= OPAQUE_ALPHA)
+    same = [made for made in _made if made[0] is model and np.array_equal(made[1], seen)]
+    if not same:
+        same = [(model, seen, shapes_of(model, seen))]
+        _made.extend(same)
+        del _made[:-KEPT]
+    shapes = same[0][2]
+    return _MujocoRays(model) if shapes is None else CompiledRays(shapes)
+
+
+KEPT = 8
+"""Scenes whose shapes are kept: a clip comes after another of the same scene."""
+
+_made: "list[tuple[mujoco.MjModel, np.ndarray, Shapes | None]]" = []
 
 
 def rotation_matrices(quaternions: Float[np.ndarray, "*n 4"]) -> Float[np.ndarray, "*n 3 3"]:

@@ -78,10 +78,10 @@ class GroundTruthTracker:
             resting = np.abs(seen_at - query).max(axis=-1) < RESTING
             offset = world - camera.position[now]
             distance = np.linalg.norm(offset, axis=-1)
-            free = np.where(resting, hits.distance_m, np.inf)
-            unsure = seen & ~resting
-            free[unsure] = scene.cast(camera, now, offset[unsure] / distance[unsure][:, None]).distance_m
-            seen &= free >= distance - self._tolerance_m
+            seen &= ~resting | (hits.distance_m >= distance - self._tolerance_m)
+            unsure, before = seen & ~resting, distance - self._tolerance_m
+            ways = offset[unsure] / distance[unsure][:, None]
+            seen[unsure] = ~scene.hides(camera, now, ways, before[unsure])
             points[starts, now - starts] = seen_at
             visible[starts, now - starts] = seen
         return _windows(points, visible)
