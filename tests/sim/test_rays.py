@@ -6,9 +6,10 @@ import pytest
 import torch
 
 pytest.importorskip("numba")
-from amplify.sim import geometry
+from amplify.sim.compiled_rays import CompiledRays, shapes_of
 from amplify.sim.ground_truth import GroundTruthTracker
-from amplify.sim.rays import KINDS, CompiledRays, shapes_of
+from amplify.sim.ray_kernels import KINDS
+from amplify.sim.rays import Bundle, MujocoRays, rays_of
 from amplify.tracks.queries import uniform_grid
 from amplify.types import CameraPose, Clip, SceneStates
 
@@ -75,7 +76,7 @@ def test_rays_meet_what_mujocos_meet(names, start):
         origin, ways = draw.uniform(-1, 1, 3), directions(300, draw)
         ways[:3] = np.eye(3)  # along the axes, where a division by zero lurks
         starts = np.full(len(ways), start)
-        geom, distance = rays.cast(origin, ways, starts)
+        geom, distance = rays.cast(Bundle(origin, ways, starts))
         expected_geom, expected = one_by_one(model, data, origin, ways, start)
         # Rays that graze an edge may be decided by rounding.
         assert np.mean(geom == expected_geom) > 0.998
@@ -84,7 +85,7 @@ def test_rays_meet_what_mujocos_meet(names, start):
         assert np.all(distance[geom < 0] == -1)
         met += both.sum()
         for end in (0.5, 1.0, 3.0):
-            hidden = rays.hides(origin, ways, starts, np.full(len(ways), end))
+            hidden = rays.hides(Bundle(origin, ways, starts), np.full(len(ways), end))
             assert np.array_equal(hidden, (geom >= 0) & (distance < end))
     assert met > 20
 
@@ -104,7 +105,7 @@ def test_a_mesh_of_many_triangles_is_met_where_mujoco_meets_it():
     data, rays = posed(model)
     draw = np.random.default_rng(0)
     origin, ways = np.array([0.3, -1.2, 0.5]), directions(4000, draw)
-    geom, distance = rays.cast(origin, ways, np.zeros(len(ways)))
+    geom, distance = rays.cast(Bundle(origin, ways, np.zeros(len(ways))))
     expected_geom, expected = one_by_one(model, data, origin, ways, 0.0)
     assert np.mean(geom == expected_geom) > 0.999
     both = (geom == expected_geom) & (geom >= 0)
@@ -122,7 +123,7 @@ def test_shapes_of_an_unknown_kind_are_left_to_mujoco():
     assert shapes_of(model, model.geom_type != int(mujoco.mjtGeom.mjGEOM_HFIELD)) is not None
     nothing = shapes_of(model, np.zeros(model.ngeom, dtype=bool))
     assert nothing is not None
-    geom, distance = CompiledRays(nothing).cast(np.zeros(3), np.eye(3), np.zeros(3))
+    geom, distance = CompiledRays(nothing).cast(Bundle(np.zeros(3), np.eye(3), np.zeros(3)))
     assert geom.tolist() == [-1] * 3
     assert distance.tolist() == [-1] * 3
 
@@ -133,14 +134,14 @@ def test_a_scene_takes_mujocos_rays_where_these_do_not_do():
         '<worldbody><geom type="hfield" hfield="hills"/></worldbody></mujoco>'
     )
     model = scene(["box"], np.random.default_rng(0))
-    assert isinstance(geometry._rays(hills), geometry._MujocoRays)
-    assert isinstance(geometry._rays(model), CompiledRays)
-    assert geometry._rays(model)._shapes is geometry._rays(model)._shapes  # made once
+    assert isinstance(rays_of(hills), MujocoRays)
+    assert isinstance(rays_of(model), CompiledRays)
+    assert rays_of(model).shapes is rays_of(model).shapes  # made once
     model.geom_rgba[:, 3] = 0.1  # looked through from now on
-    assert len(geometry._rays(model)._shapes.geom) == 0
+    assert len(rays_of(model).shapes.geom) == 0
 
 
-def test_both_kinds_of_rays_give_the_same_tracks(monkeypatch):
+def test_both_kinds_of_rays_give_the_same_tracks():
     draw = np.random.default_rng(5)
     names = [name for name in KINDS_XML if name != "endless plane"]
     model = scene(names, draw)
@@ -159,10 +160,9 @@ def test_both_kinds_of_rays_give_the_same_tracks(monkeypatch):
         cameras={"above": pose},
     )
     clip = Clip(frames=np.zeros((6, 32, 32, 3), dtype=np.uint8), fps=1.0, camera="above", scene=states)
-    tracker = GroundTruthTracker({"here": lambda _: model})
-    compiled = tracker.track(clip, uniform_grid(20), horizon=4)
-    monkeypatch.setattr(geometry, "_rays", geometry._MujocoRays)
-    plain = tracker.track(clip, uniform_grid(20), horizon=4)
+    scenes = {"here": lambda _: model}
+    compiled = GroundTruthTracker(scenes).track(clip, uniform_grid(20), horizon=4)
+    plain = GroundTruthTracker(scenes, rays=MujocoRays).track(clip, uniform_grid(20), horizon=4)
     assert torch.allclose(compiled.points, plain.points, atol=1e-5)
     assert (compiled.visible == plain.visible).float().mean() > 0.999
     assert 0.1 < plain.visible.float().mean() < 0.99

@@ -24,6 +24,7 @@ from amplify.sim.libero.images import camera_images
 from amplify.sim.libero.record_performance import Performance, perform, scene_states
 from amplify.sim.libero.simulation import Simulation
 from amplify.sim.libero.tasks import find_task, initial_states
+from amplify.sim.rays import MujocoRays, rays_of
 from amplify.sim.renderer import RenderSettings
 from amplify.tracks.queries import uniform_grid
 from amplify.types import ActionChunk, Clip, Observation, Plan
@@ -199,12 +200,17 @@ def _images_and_tracks(config: LiberoBench) -> dict[str, Any]:
         camera_images(simulation)
         pairs[quality] = _milliseconds(functools.partial(camera_images, simulation), config.frames)
     performed = perform(simulation, 0, _actions(config)[: config.frames], _actions(config)[: config.frames])
-    return {"frame_pair_ms": pairs, "tracks_ms_per_window": _tracks(config, simulation, performed)}
+    rays = {"tracks_ms_per_window": rays_of, "tracks_by_mujocos_rays_ms_per_window": MujocoRays}
+    tracks = {
+        name: _tracks(config, simulation, performed, GroundTruthTracker(rays=kind)) for name, kind in rays.items()
+    }
+    return {"frame_pair_ms": pairs, **tracks}
 
 
-def _tracks(config: LiberoBench, simulation: Simulation, performed: Performance) -> dict[str, dict[str, float]]:
-    scene = scene_states(simulation, performed.shown(0, config.frames))
-    tracker, grid = GroundTruthTracker(), uniform_grid(config.grid)
+def _tracks(
+    config: LiberoBench, simulation: Simulation, performed: Performance, tracker: GroundTruthTracker
+) -> dict[str, dict[str, float]]:
+    scene, grid = scene_states(simulation, performed.shown(0, config.frames)), uniform_grid(config.grid)
     frames = np.zeros((config.frames, config.size_px, config.size_px, 3), dtype=np.uint8)
     taken = {}
     for view in simulation.config.camera_names:

@@ -1,20 +1,14 @@
 """Where a pixel's ray meets a scene, and where a point of the scene is seen."""
 
-import copy
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from amplify.sim.renderer import HIDDEN_GEOM_GROUP, VISIBLE_GEOM_GROUPS
+from amplify.sim.rays import Bundle, Rays, rays_of
 from amplify.types import CameraPose
-
-if TYPE_CHECKING:
-    from amplify.sim.rays import CompiledRays, Shapes
-
-OPAQUE_ALPHA = 0.5
-"""Fainter geometry, such as window panes, is looked through."""
 
 BACKGROUND_M = 1e6
 """How far away a pixel lies whose ray meets nothing: as good as infinitely far, so that it only turns."""
@@ -73,6 +67,7 @@ class Scene:
         model: Shapes and where they sit in their bodies; the renderer's near plane.
         body_position: World positions in metres.
         body_quaternion: World orientations (w, x, y, z).
+        rays: What looks at it.
     """
 
     def __init__(
@@ -80,8 +75,9 @@ class Scene:
         model: mujoco.MjModel,
         body_position: Float[np.ndarray, "t bodies 3"],
         body_quaternion: Float[np.ndarray, "t bodies 4"],
+        rays: Callable[[mujoco.MjModel], Rays] = rays_of,
     ):
-        self._rays = _rays(model)
+        self._rays = rays(model)
         self._owner = model.geom_bodyid.copy()
         self.near_m = float(model.vis.map.znear * model.stat.extent)
         self.position = body_position.astype(np.float64)
@@ -110,7 +106,7 @@ class Scene:
             frame: Which of its poses.
             directions: Unit vectors in the world.
         """
-        geom, distance = self._rays.cast(camera.position[frame], directions, self._start(camera, frame, directions))
+        geom, distance = self._rays.cast(self._bundle(camera, frame, directions))
         missed = geom < 0
         body = np.where(missed, WORLD, self._owner[geom])
         return Hits(body, np.where(missed, BACKGROUND_M, distance))
@@ -126,83 +122,12 @@ class Scene:
             directions: Unit vectors in the world.
             distance_m: One for each ray.
         """
-        start = self._start(camera, frame, directions)
-        return self._rays.hides(camera.position[frame], directions, start, distance_m)
+        return self._rays.hides(self._bundle(camera, frame, directions), distance_m)
 
-    def _start(self, camera: Pinhole, frame: int, directions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+    def _bundle(self, camera: Pinhole, frame: int, directions: Float[np.ndarray, "n 3"]) -> Bundle:
         forward = -camera.rotation[frame][:, 2]
-        return self.near_m / np.maximum(directions @ forward, 1e-3)
-
-
-class _MujocoRays:
-    """The rays that MuJoCo casts.
-
-    Args:
-        model: Shapes and where they sit in their bodies.
-    """
-
-    def __init__(self, model: mujoco.MjModel):
-        self._model = model = copy.copy(model)
-        model.geom_group[_alpha(model) < OPAQUE_ALPHA] = HIDDEN_GEOM_GROUP
-        # MuJoCo prunes bundles of rays by the corners of bounding boxes and loses hits near the edges between corners;
-        # bodies without such boxes are not pruned, which is exact and as fast.
-        model.body_bvhadr[:] = -1
-        self._groups = np.array(VISIBLE_GEOM_GROUPS, dtype=np.uint8)
-        self._data = mujoco.MjData(model)
-
-    def show(self, position: Float[np.ndarray, "geoms 3"], rotation: Float[np.ndarray, "geoms 3 3"]) -> None:
-        """Puts all shapes where they are to be met."""
-        self._data.geom_xpos[:], self._data.geom_xmat[:] = position, rotation.reshape(-1, 9)
-
-    def cast(
-        self, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "n 3"], start: Float[np.ndarray, " n"]
-    ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        """As `amplify.sim.rays.nearest`."""
-        geom = np.full(len(directions), -1, dtype=np.int32)
-        distance = np.full(len(directions), -1.0)
-        if len(directions):
-            rays, groups = directions.reshape(-1), self._groups
-            mujoco.mj_multiRay(
-                self._model, self._data, origin, rays, groups, True, -1, geom, distance, len(directions), 1e10
-            )
-            for index in np.nonzero((geom >= 0) & (distance < start))[0]:
-                beyond, found = origin + start[index] * directions[index], np.array([-1], dtype=np.int32)
-                further = mujoco.mj_ray(self._model, self._data, beyond, directions[index], groups, True, -1, found)
-                geom[index], distance[index] = int(found[0]), start[index] + further
-        return geom, distance
-
-    def hides(
-        self,
-        origin: Float[np.ndarray, "3"],
-        directions: Float[np.ndarray, "n 3"],
-        start: Float[np.ndarray, " n"],
-        end: Float[np.ndarray, " n"],
-    ) -> Bool[np.ndarray, " n"]:
-        """As `amplify.sim.rays.blocked`."""
-        geom, distance = self.cast(origin, directions, start)
-        return (geom >= 0) & (distance < end)
-
-
-def _rays(model: mujoco.MjModel) -> "CompiledRays | _MujocoRays":
-    """Compiled rays; MuJoCo's without Numba, or where there are shapes that it alone knows."""
-    try:
-        from amplify.sim.rays import CompiledRays, shapes_of
-    except ImportError:
-        return _MujocoRays(model)
-    seen = np.array(VISIBLE_GEOM_GROUPS, dtype=bool)[model.geom_group] & (_alpha(model) >= OPAQUE_ALPHA)
-    same = [made for made in _made if made[0] is model and np.array_equal(made[1], seen)]
-    if not same:
-        same = [(model, seen, shapes_of(model, seen))]
-        _made.extend(same)
-        del _made[:-KEPT]
-    shapes = same[0][2]
-    return _MujocoRays(model) if shapes is None else CompiledRays(shapes)
-
-
-KEPT = 8
-"""Scenes whose shapes are kept: a clip comes after another of the same scene."""
-
-_made: "list[tuple[mujoco.MjModel, np.ndarray, Shapes | None]]" = []
+        start = self.near_m / np.maximum(directions @ forward, 1e-3)
+        return Bundle(camera.position[frame], directions, start)
 
 
 def rotation_matrices(quaternions: Float[np.ndarray, "*n 4"]) -> Float[np.ndarray, "*n 3 3"]:
@@ -214,11 +139,3 @@ def rotation_matrices(quaternions: Float[np.ndarray, "*n 4"]) -> Float[np.ndarra
         [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
     ]
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
-
-
-def _alpha(model: mujoco.MjModel) -> np.ndarray:
-    """Opacity as drawn: a geometry's own colour counts, and its material's where it has only the default colour."""
-    default = (model.geom_rgba == np.array([0.5, 0.5, 0.5, 1.0], dtype=np.float32)).all(axis=-1)
-    from_material = default & (model.geom_matid >= 0)
-    of_materials = np.append(model.mat_rgba[:, 3], 1.0)  # geometry without a material has number −1: the last
-    return np.where(from_material, of_materials[model.geom_matid], model.geom_rgba[:, 3])

@@ -12,6 +12,7 @@ from amplify.errors import DataError, UsageError, pick
 from amplify.sim.geometry import Pinhole, Scene
 from amplify.sim.libero.scenes import scene_model as libero_scene
 from amplify.sim.metaworld.simulation import scene_model
+from amplify.sim.rays import Rays, rays_of
 from amplify.types import Clip, TrackWindow
 
 SCENES: Mapping[str, Callable[[str], mujoco.MjModel]] = {"metaworld": scene_model, "libero": libero_scene}
@@ -31,14 +32,22 @@ class GroundTruthTracker:
     Args:
         scenes: Who can rebuild a scene.
         tolerance_m: A surface hides a point only if it lies at least this much before it.
+        rays: What looks at scenes; all kinds see the same.
     """
 
     name = "ground-truth"
     version = "1"
 
-    def __init__(self, scenes: Mapping[str, Callable[[str], mujoco.MjModel]] = SCENES, *, tolerance_m: float = 0.002):
+    def __init__(
+        self,
+        scenes: Mapping[str, Callable[[str], mujoco.MjModel]] = SCENES,
+        *,
+        tolerance_m: float = 0.002,
+        rays: Callable[[mujoco.MjModel], Rays] = rays_of,
+    ):
         self._scenes = scenes
         self._tolerance_m = tolerance_m
+        self._rays = rays
 
     @property
     def settings(self) -> Mapping[str, str | int | float | bool]:
@@ -109,7 +118,7 @@ class GroundTruthTracker:
                 remedy="record the dataset again with the installed simulator version",
             )
         height, width = clip.frames.shape[1:3]
-        scene = Scene(model, states.body_position.numpy(), states.body_quaternion.numpy())
+        scene = Scene(model, states.body_position.numpy(), states.body_quaternion.numpy(), self._rays)
         return scene, Pinhole(states.cameras[clip.camera], width / height)
 
 

@@ -1,396 +1,116 @@
-"""Rays through a scene's shapes, compiled by Numba: what MuJoCo's rays meet, in a fraction of the time.
+"""Which rays a scene is looked at with: MuJoCo's own, or compiled ones where Numba is installed."""
 
-MuJoCo visits every box of a mesh's tree along the whole ray. Here a ray looks at nearer boxes first, stops at what it
-has met, and where only the question is whether something hides a point, at the first thing that does.
-
-This module needs the package ``numba``, which LIBERO's simulator brings.
-"""
-
-import inspect
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import copy
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, NamedTuple
 
 import mujoco
-import numba
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Bool, Float, Int
 
-PLANE, SPHERE, CAPSULE, ELLIPSOID, CYLINDER, BOX, MESH = (
-    int(kind)
-    for kind in (
-        mujoco.mjtGeom.mjGEOM_PLANE,
-        mujoco.mjtGeom.mjGEOM_SPHERE,
-        mujoco.mjtGeom.mjGEOM_CAPSULE,
-        mujoco.mjtGeom.mjGEOM_ELLIPSOID,
-        mujoco.mjtGeom.mjGEOM_CYLINDER,
-        mujoco.mjtGeom.mjGEOM_BOX,
-        mujoco.mjtGeom.mjGEOM_MESH,
-    )
-)
-KINDS = (PLANE, SPHERE, CAPSULE, ELLIPSOID, CYLINDER, BOX, MESH)
+from amplify.sim.renderer import HIDDEN_GEOM_GROUP, VISIBLE_GEOM_GROUPS
 
-LEAF = 4
-"""Triangles that are looked at one by one."""
+if TYPE_CHECKING:
+    from amplify.sim.compiled_rays import Shapes
 
-DEEPEST = 64
-"""Boxes within boxes, at most; halving makes it the logarithm of the number of triangles."""
+OPAQUE_ALPHA = 0.5
+"""Fainter geometry, such as window panes, is looked through."""
 
-TINY = 1e-15
+KEPT = 8
+"""Scenes whose shapes are kept: a clip comes after another of the same scene."""
 
 
-class Shapes(NamedTuple):
-    """S shapes of a scene, each in its own frame, and the trees of the meshes among them.
+class Bundle(NamedTuple):
+    """N rays from one place.
 
     Args:
-        geom: MuJoCo's numbers of the shapes.
-        kind: What they are, as MuJoCo numbers it.
-        size: As MuJoCo has it, in metres.
-        radius: Of a sphere around each, about its origin; infinite for a plane.
-        root: The mesh's first box; −1 for what is no mesh.
-        low, high: Corners of boxes.
-        below: The first of the two boxes in a box; of a box of triangles, its first triangle.
-        count: Triangles of a box of triangles; 0 of a box of boxes.
-        corners: Of the triangles.
+        origin: Where they start, in metres.
+        directions: Unit vectors.
+        start: From which distance on there is something to be met, in metres.
     """
 
-    geom: Int[np.ndarray, " s"]
-    kind: Int[np.ndarray, " s"]
-    size: Float[np.ndarray, "s 3"]
-    radius: Float[np.ndarray, " s"]
-    root: Int[np.ndarray, " s"]
-    low: Float32[np.ndarray, "b 3"]
-    high: Float32[np.ndarray, "b 3"]
-    below: Int[np.ndarray, " b"]
-    count: Int[np.ndarray, " b"]
-    corners: Float32[np.ndarray, "f 3 3"]
+    origin: Float[np.ndarray, "3"]
+    directions: Float[np.ndarray, "n 3"]
+    start: Float[np.ndarray, " n"]
 
 
-def shapes_of(model: mujoco.MjModel, seen: Bool[np.ndarray, " geoms"]) -> Shapes | None:
-    """The shapes that rays may meet; None if there is one of a kind that is not known here.
+class Rays(ABC):
+    """What rays meet in a scene."""
+
+    @abstractmethod
+    def show(self, position: Float[np.ndarray, "geoms 3"], rotation: Float[np.ndarray, "geoms 3 3"]) -> None:
+        """Puts all geoms of the scene where they are to be met, in metres."""
+
+    @abstractmethod
+    def cast(self, bundle: Bundle) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """MuJoCo's number of the geom that each ray meets first, and how far away; −1 and −1 where it meets none."""
+
+    def hides(self, bundle: Bundle, end: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+        """Whether each ray meets anything before it ends."""
+        geom, distance = self.cast(bundle)
+        return (geom >= 0) & (distance < end)
+
+
+class MujocoRays(Rays):
+    """The rays that MuJoCo casts.
 
     Args:
         model: The scene.
-        seen: Which of its geoms.
-    """
-    geom = np.flatnonzero(seen)
-    kind = model.geom_type[geom].astype(np.int64)
-    if not np.isin(kind, KINDS).all():
-        return None
-    radius = model.geom_rbound[geom].astype(np.float64)
-    radius[kind == PLANE] = np.inf
-    root = np.full(len(geom), -1)
-    trees: dict[int, tuple[int, float]] = {}
-    parts: list[tuple[np.ndarray, ...]] = []
-    boxes = faces = 0
-    for shape in np.flatnonzero(kind == MESH):
-        mesh = int(model.geom_dataid[geom[shape]])
-        if mesh not in trees:
-            corners = _triangles(model, mesh)
-            tree = _tree(corners)
-            low, high, below, count, order = tree
-            below = below + np.where(count > 0, faces, boxes)
-            ordered = corners[order]
-            parts.append((low, high, below, count, ordered))
-            trees[mesh] = boxes, float(np.linalg.norm(corners, axis=-1).max())
-            boxes, faces = boxes + len(low), faces + len(ordered)
-        root[shape], radius[shape] = trees[mesh]
-    joined = [np.concatenate(part) for part in zip(*parts)] if parts else _nothing()
-    low, high, below, count, corners = joined
-    return Shapes(
-        geom=geom,
-        kind=kind,
-        size=model.geom_size[geom].astype(np.float64),
-        radius=radius * (1 + 1e-9),
-        root=root,
-        low=low,
-        high=high,
-        below=below,
-        count=count,
-        corners=corners,
-    )
-
-
-class CompiledRays:
-    """Rays that meet shapes.
-
-    Args:
-        shapes: In their own frames.
     """
 
-    def __init__(self, shapes: Shapes):
-        self._shapes = shapes
-        self._position, self._rotation = np.zeros((0, 3)), np.zeros((0, 3, 3))
+    def __init__(self, model: mujoco.MjModel):
+        self._model = copy.copy(model)
+        self._model.geom_group[_alpha(model) < OPAQUE_ALPHA] = HIDDEN_GEOM_GROUP
+        # MuJoCo prunes bundles of rays by the corners of bounding boxes and loses hits near the edges between corners;
+        # bodies without such boxes are not pruned, which is exact and as fast.
+        self._model.body_bvhadr[:] = -1
+        self._data = mujoco.MjData(self._model)
 
     def show(self, position: Float[np.ndarray, "geoms 3"], rotation: Float[np.ndarray, "geoms 3 3"]) -> None:
-        """Puts all geoms of the scene where they are to be met, in metres."""
-        self._position, self._rotation = position[self._shapes.geom], rotation[self._shapes.geom]
+        """See `Rays.show`."""
+        self._data.geom_xpos[:], self._data.geom_xmat[:] = position, rotation.reshape(-1, 9)
 
-    def cast(
-        self, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "n 3"], start: Float[np.ndarray, " n"]
-    ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        """MuJoCo's number of the geom that each ray meets first, and how far away; −1 and −1 where it meets none.
-
-        Args:
-            origin: Where the rays start.
-            directions: Unit vectors.
-            start: From which distance on there is something to be met, in metres.
-        """
-        met, distance = _nearest(self._shapes, self._position, self._rotation, origin, directions, start)
-        return np.append(self._shapes.geom, -1)[met], distance  # −1 is the last
-
-    def hides(
-        self,
-        origin: Float[np.ndarray, "3"],
-        directions: Float[np.ndarray, "n 3"],
-        start: Float[np.ndarray, " n"],
-        end: Float[np.ndarray, " n"],
-    ) -> Bool[np.ndarray, " n"]:
-        """Whether each ray meets anything between two distances; arguments as of `cast`."""
-        return _blocked(self._shapes, self._position, self._rotation, origin, directions, start, end)
+    def cast(self, bundle: Bundle) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """See `Rays.cast`."""
+        origin, ways, start = bundle
+        geom, distance = np.full(len(ways), -1, dtype=np.int32), np.full(len(ways), -1.0)
+        if len(ways):
+            scene, groups = (self._model, self._data), np.array(VISIBLE_GEOM_GROUPS, dtype=np.uint8)
+            mujoco.mj_multiRay(*scene, origin, ways.reshape(-1), groups, True, -1, geom, distance, len(ways), 1e10)
+            found = np.array([-1], dtype=np.int32)
+            for index in np.nonzero((geom >= 0) & (distance < start))[0]:
+                beyond = origin + start[index] * ways[index]
+                further = mujoco.mj_ray(*scene, beyond, ways[index], groups, True, -1, found)
+                geom[index], distance[index] = int(found[0]), start[index] + further
+        return geom, distance
 
 
-def _nothing() -> list[np.ndarray]:
-    empty, none = np.zeros((0, 3), dtype=np.float32), np.zeros(0, dtype=np.int64)
-    return [empty, empty, none, none, np.zeros((0, 3, 3), dtype=np.float32)]
+def rays_of(model: mujoco.MjModel) -> Rays:
+    """Compiled rays; MuJoCo's without Numba, or where there are shapes that it alone knows.
 
-
-def _triangles(model: mujoco.MjModel, mesh: int) -> Float32[np.ndarray, "f 3 3"]:
-    vertices = model.mesh_vert[model.mesh_vertadr[mesh] :][: model.mesh_vertnum[mesh]]
-    faces = model.mesh_face[model.mesh_faceadr[mesh] :][: model.mesh_facenum[mesh]]
-    return vertices[faces]
-
-
-def _compiled(function: Callable[..., Any]) -> Any:
-    # Type checks that tests wrap around functions cannot be compiled.
-    plain = inspect.unwrap(function)
+    Args:
+        model: The scene.
+    """
     try:
-        return numba.njit(cache=True, error_model="numpy")(plain)
-    except RuntimeError:  # no folder to keep compiled code in can be written: it is compiled in every process
-        return numba.njit(error_model="numpy")(plain)
+        from amplify.sim.compiled_rays import CompiledRays, shapes_of
+    except ImportError:
+        return MujocoRays(model)
+    seen = np.array(VISIBLE_GEOM_GROUPS, dtype=bool)[model.geom_group] & (_alpha(model) >= OPAQUE_ALPHA)
+    same = [made for made in _made if made[0] is model and np.array_equal(made[1], seen)]
+    if not same:
+        same = [(model, seen, shapes_of(model, seen))]
+        _made.extend(same)
+        del _made[:-KEPT]
+    shapes = same[0][2]
+    return MujocoRays(model) if shapes is None else CompiledRays(shapes)
 
 
-@_compiled
-def _tree(corners):
-    """Boxes in boxes around triangles (f, 3, 3), halved along the longest side, and the order of the triangles."""
-    n = len(corners)
-    low, high = np.empty((2 * n, 3), dtype=np.float32), np.empty((2 * n, 3), dtype=np.float32)
-    below, count = np.zeros(2 * n, dtype=np.int64), np.zeros(2 * n, dtype=np.int64)
-    order = np.arange(n)
-    middle = np.empty((n, 3))
-    for i in range(n):
-        for k in range(3):
-            middle[i, k] = (corners[i, 0, k] + corners[i, 1, k] + corners[i, 2, k]) / 3
-    todo = np.empty((DEEPEST, 3), dtype=np.int64)
-    todo[0, 0], todo[0, 1], todo[0, 2] = 0, 0, n
-    waiting, used = 1, 1
-    while waiting:
-        waiting -= 1
-        box, first, many = todo[waiting, 0], todo[waiting, 1], todo[waiting, 2]
-        axis, longest = 0, -1.0
-        for k in range(3):
-            lowest, highest, least, most = np.inf, -np.inf, np.inf, -np.inf
-            for i in order[first : first + many]:
-                least, most = min(least, middle[i, k]), max(most, middle[i, k])
-                for j in range(3):
-                    lowest, highest = min(lowest, corners[i, j, k]), max(highest, corners[i, j, k])
-            low[box, k], high[box, k] = lowest, highest
-            if most - least > longest:
-                axis, longest = k, most - least
-        if many <= LEAF:
-            below[box], count[box] = first, many
-            continue
-        part = order[first : first + many]
-        order[first : first + many] = part[np.argsort(middle[part, axis])]
-        half = many // 2
-        below[box] = used
-        todo[waiting, 0], todo[waiting, 1], todo[waiting, 2] = used, first, half
-        todo[waiting + 1, 0], todo[waiting + 1, 1], todo[waiting + 1, 2] = used + 1, first + half, many - half
-        waiting, used = waiting + 2, used + 2
-    return low[:used], high[:used], below[:used], count[:used], order
+_made: "list[tuple[mujoco.MjModel, np.ndarray, Shapes | None]]" = []
 
 
-@_compiled
-def _first(a, b, c, start):
-    """The smaller root beyond start of a·t² + 2·b·t + c, and the larger; infinite where there is none."""
-    square = b * b - a * c
-    if square < 0 or a < TINY:
-        return np.inf, np.inf
-    root = np.sqrt(square)
-    one, two = (-b - root) / a, (-b + root) / a
-    return one if one > start else np.inf, two if two > start else np.inf
-
-
-@_compiled
-def _slab(low, high, box, o, inverse, start, end):
-    """Where a ray enters a box, if it is within it anywhere between start and end; infinite if not."""
-    for k in range(3):
-        one = (low[box, k] - o[k]) * inverse[k]
-        two = (high[box, k] - o[k]) * inverse[k]
-        if one > two:
-            one, two = two, one
-        start, end = max(start, one), min(end, two)
-    return start if start <= end else np.inf
-
-
-@_compiled
-def _over(x):
-    return 1 / x if abs(x) > TINY else np.copysign(1 / TINY, x)
-
-
-@_compiled
-def _mesh(shapes, root, o, d, start, end, any_will_do, todo):
-    """The first triangle between start and end (Möller and Trumbore, 1997), or any; infinite if there is none."""
-    inverse = _over(d[0]), _over(d[1]), _over(d[2])
-    if _slab(shapes.low, shapes.high, root, o, inverse, start, end) == np.inf:
-        return np.inf
-    todo[0] = root
-    waiting, best = 1, np.inf
-    while waiting:
-        waiting -= 1
-        box = todo[waiting]
-        first = shapes.below[box]
-        if shapes.count[box] == 0:
-            limit = min(best, end)
-            left = _slab(shapes.low, shapes.high, first, o, inverse, start, limit)
-            right = _slab(shapes.low, shapes.high, first + 1, o, inverse, start, limit)
-            nearer, further = (first, first + 1) if left <= right else (first + 1, first)
-            if max(left, right) < np.inf:
-                todo[waiting] = further
-                waiting += 1
-            if min(left, right) < np.inf:
-                todo[waiting] = nearer
-                waiting += 1
-            continue
-        for f in range(first, first + shapes.count[box]):
-            c = shapes.corners[f]
-            v = np.float64(c[0, 0]), np.float64(c[0, 1]), np.float64(c[0, 2])
-            e1, e2 = (c[1, 0] - v[0], c[1, 1] - v[1], c[1, 2] - v[2]), (c[2, 0] - v[0], c[2, 1] - v[1], c[2, 2] - v[2])
-            px, py, pz = d[1] * e2[2] - d[2] * e2[1], d[2] * e2[0] - d[0] * e2[2], d[0] * e2[1] - d[1] * e2[0]
-            area = e1[0] * px + e1[1] * py + e1[2] * pz
-            if abs(area) < TINY:
-                continue
-            sx, sy, sz = o[0] - v[0], o[1] - v[1], o[2] - v[2]
-            u = (sx * px + sy * py + sz * pz) / area
-            if u < 0 or u > 1:
-                continue
-            qx, qy, qz = sy * e1[2] - sz * e1[1], sz * e1[0] - sx * e1[2], sx * e1[1] - sy * e1[0]
-            w = (d[0] * qx + d[1] * qy + d[2] * qz) / area
-            if w < 0 or u + w > 1:
-                continue
-            t = (e2[0] * qx + e2[1] * qy + e2[2] * qz) / area
-            if start < t < min(best, end):
-                if any_will_do:
-                    return t
-                best = t
-    return best
-
-
-@_compiled
-def _plain(kind, size, o, d, start):
-    """Where a ray first meets the surface of a shape that is no mesh, beyond start; infinite if nowhere."""
-    best = np.inf
-    if kind == PLANE:
-        # Seen from above only.
-        t = -o[2] / d[2] if d[2] < -TINY else -1.0
-        x, y = o[0] + t * d[0], o[1] + t * d[1]
-        inside = (size[0] <= 0 or abs(x) <= size[0]) and (size[1] <= 0 or abs(y) <= size[1])
-        return t if t > start and inside else np.inf
-    if kind == BOX:
-        enter, leave = -np.inf, np.inf
-        for k in range(3):
-            if abs(d[k]) < TINY:
-                if abs(o[k]) > size[k]:
-                    return np.inf
-                continue
-            one, two = (-size[k] - o[k]) / d[k], (size[k] - o[k]) / d[k]
-            enter, leave = max(enter, min(one, two)), min(leave, max(one, two))
-        if enter > leave:
-            return np.inf
-        return enter if enter > start else (leave if leave > start else np.inf)
-    if kind in (SPHERE, ELLIPSOID):
-        a = b = c = 0.0
-        for k in range(3):
-            s = size[0] if kind == SPHERE else size[k]
-            a, b, c = a + (d[k] / s) ** 2, b + o[k] * d[k] / s**2, c + (o[k] / s) ** 2
-        one, two = _first(a, b, c - 1, start)
-        return min(one, two)
-    # A cylinder or a capsule: its side, and flat or round ends.
-    radius, half = size[0], size[1]
-    a, b = d[0] ** 2 + d[1] ** 2, o[0] * d[0] + o[1] * d[1]
-    for t in _first(a, b, o[0] ** 2 + o[1] ** 2 - radius**2, start):
-        if t < best and abs(o[2] + t * d[2]) <= half:
-            best = t
-    for sign in (-1.0, 1.0):
-        z = o[2] - sign * half
-        if kind == CAPSULE:
-            for t in _first(1.0, b + z * d[2], o[0] ** 2 + o[1] ** 2 + z**2 - radius**2, start):
-                if t < best and sign * (o[2] + t * d[2]) >= half:
-                    best = t
-        elif abs(d[2]) > TINY:
-            t = -z / d[2]
-            if start < t < best and (o[0] + t * d[0]) ** 2 + (o[1] + t * d[1]) ** 2 <= radius**2:
-                best = t
-    return best
-
-
-@_compiled
-def _turned(r, v, sign):
-    """The vector in the frame whose axes are the columns of r, times a sign."""
-    return (
-        sign * (r[0, 0] * v[0] + r[1, 0] * v[1] + r[2, 0] * v[2]),
-        sign * (r[0, 1] * v[0] + r[1, 1] * v[1] + r[2, 1] * v[2]),
-        sign * (r[0, 2] * v[0] + r[1, 2] * v[1] + r[2, 2] * v[2]),
-    )
-
-
-@_compiled
-def _ways(position, origin):
-    """From the origin to each position, and the square of the distance."""
-    ways = np.empty((len(position), 4))
-    for s in range(len(position)):
-        for k in range(3):
-            ways[s, k] = position[s, k] - origin[k]
-        ways[s, 3] = ways[s, 0] ** 2 + ways[s, 1] ** 2 + ways[s, 2] ** 2
-    return ways
-
-
-@_compiled
-def _ray(shapes, ways, rotation, d, start, end, any_will_do, todo):
-    """The shape that a ray meets first between start and end, or any, and how far away; −1 and −1 for none."""
-    met, best = -1, end
-    for s in range(len(shapes.kind)):
-        radius, way = shapes.radius[s], (ways[s, 0], ways[s, 1], ways[s, 2])
-        middle = way[0] * d[0] + way[1] * d[1] + way[2] * d[2]
-        # A plane's radius is infinite and stays so squared.
-        if ways[s, 3] - middle**2 > radius**2 or middle + radius < start or middle - radius > best:
-            continue
-        turned, seen_from = _turned(rotation[s], d, 1.0), _turned(rotation[s], way, -1.0)
-        if shapes.kind[s] == MESH:
-            t = _mesh(shapes, shapes.root[s], seen_from, turned, start, best, any_will_do, todo)
-        else:
-            t = _plain(shapes.kind[s], shapes.size[s], seen_from, turned, start)
-        if t < best:
-            met, best = s, t
-            if any_will_do:
-                break
-    return met, best if met >= 0 else -1.0
-
-
-@_compiled
-def _nearest(shapes, position, rotation, origin, directions, start):
-    n, ways, todo = len(directions), _ways(position, origin), np.empty(DEEPEST, dtype=np.int64)
-    met, distance = np.empty(n, dtype=np.int64), np.empty(n)
-    for i in range(n):
-        d = directions[i, 0], directions[i, 1], directions[i, 2]
-        met[i], distance[i] = _ray(shapes, ways, rotation, d, start[i], np.inf, False, todo)
-    return met, distance
-
-
-@_compiled
-def _blocked(shapes, position, rotation, origin, directions, start, end):
-    n, ways, todo = len(directions), _ways(position, origin), np.empty(DEEPEST, dtype=np.int64)
-    found = np.empty(n, dtype=np.bool_)
-    for i in range(n):
-        d = directions[i, 0], directions[i, 1], directions[i, 2]
-        found[i] = _ray(shapes, ways, rotation, d, start[i], end[i], True, todo)[0] >= 0
-    return found
+def _alpha(model: mujoco.MjModel) -> np.ndarray:
+    """Opacity as drawn: a geometry's own colour counts, and its material's where it has only the default colour."""
+    default = (model.geom_rgba == np.array([0.5, 0.5, 0.5, 1.0], dtype=np.float32)).all(axis=-1)
+    from_material = default & (model.geom_matid >= 0)
+    of_materials = np.append(model.mat_rgba[:, 3], 1.0)  # geometry without a material has number −1: the last
+    return np.where(from_material, of_materials[model.geom_matid], model.geom_rgba[:, 3])

@@ -28,8 +28,9 @@ class Rollouts(Cell):
     def run(self, store: Store) -> Mapping[str, Any]:
         """Acts, and returns every rollout's outcome."""
         spec = PolicySpec(label=self.model.policy, bundle=self.model.bundle(store), kind=self.model.policy)
-        films = store.folder(self.key) / "films" if self.rollout.films else None
-        results = evaluate_policies([spec], self.rollout, films=films)
+        folder = store.folder(self.key)
+        films = folder / "films" if self.rollout.films else None
+        results = evaluate_policies([spec], self.rollout, films=films, finished=folder / "finished")
         return {"episodes": [asdict(result) for result in results]}
 
     def outcomes(self, store: Store, *, label: str, variant: int) -> list[RolloutResult]:

@@ -3,8 +3,8 @@ import pytest
 
 from amplify.sim.libero.oracle.arm import Style
 from amplify.sim.libero.oracle.config import OracleConfig
-from amplify.sim.libero.oracle.geometry import Boxes
-from amplify.sim.libero.oracle.grasps import UPWARDS, Grasp, hand_boxes, top_down_grasps, way_in
+from amplify.sim.libero.oracle.geometry import UP, Boxes
+from amplify.sim.libero.oracle.grasps import Grasp, hand_boxes, top_down_grasps, way_in
 from amplify.sim.libero.oracle.pick_place import varied
 
 
@@ -87,9 +87,10 @@ def test_under_an_open_drawer_the_hand_comes_in_from_beside():
     assert way[1] > 0.02  # away from the drawer
     assert way[2] > 0
     assert not hand.moved(way).raised(0.15).overlap(around).any()
-    assert not hand.moved(way * UPWARDS).overlap(together(around, BLOCK)).any()
+    assert not hand.moved(way * UP).overlap(together(around, BLOCK)).any()
 
 
 def test_a_block_in_a_narrow_hole_has_no_way_in():
     ceiling = thing((1.0, 1.0, 0.1), (0.0, 0.0, 0.4))
+    assert hand_boxes(GRASP.position, GRASP.rotation).raised(0.15).overlap(ceiling).any()  # straight down is barred too
     assert not way_in(GRASP, BLOCK, together(TABLE, ceiling)).any()

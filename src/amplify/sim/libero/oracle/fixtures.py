@@ -4,14 +4,13 @@ import numpy as np
 from jaxtyping import Float
 
 from amplify.sim.libero.oracle.arm import CLOSED, OPEN, Arm, pointing_down
-from amplify.sim.libero.oracle.geometry import Boxes, axis_angle, rotation_about
+from amplify.sim.libero.oracle.geometry import UP, Boxes, axis_angle, rotation_about
 from amplify.sim.libero.oracle.grasps import top_down_grasps
 from amplify.sim.libero.oracle.joints import Joint
 from amplify.sim.libero.oracle.pick_place import NEAR_M, rise_to
 from amplify.sim.libero.oracle.scene import Scene
 from amplify.sim.libero.oracle.trace import Failed
 
-UP = np.array([0.0, 0.0, 1.0])
 PULL_M_S, PUSH_M_S = 0.12, 0.12
 BEYOND_M = 0.03
 LEVEL_HAND_M = 0.1

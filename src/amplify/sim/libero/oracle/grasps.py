@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from amplify.sim.libero.oracle.arm import pointing_down
-from amplify.sim.libero.oracle.geometry import Boxes
+from amplify.sim.libero.oracle.geometry import UP, Boxes
 
 # The Panda's hand in its own frame: closing axis, across, pointing direction; metres from the point between the tips.
 OPENING_M = 0.078
@@ -26,7 +26,6 @@ POINT_SPACING_M = 0.004
 DESCENT_M = 0.15
 """How far the hand comes down to a grasp, with room to spare."""
 
-UPWARDS = np.array([0.0, 0.0, 1.0])
 DEEPEST_M = 0.028
 """How far the highest part of an object may reach between the fingers above the pads' middle."""
 
@@ -95,7 +94,7 @@ def way_in(grasp: Grasp, target: Boxes, around: Boxes) -> Float[np.ndarray, "3"]
         for angle in np.arange(0.0, 2 * np.pi, np.pi / 4):
             for rise in (0.01, 0.02, 0.03, 0.04):
                 way = np.array([distance * np.cos(angle), distance * np.sin(angle), rise])
-                slid = [way * UPWARDS + share * way * (1 - UPWARDS) for share in (0.0, 0.25, 0.5, 0.75)]
+                slid = [way * UP + share * way * (1 - UP) for share in (0.0, 0.25, 0.5, 0.75)]
                 if not any(hits(hand.moved(part)) for part in slid) and not hits(hand.moved(way).raised(DESCENT_M)):
                     return way
     return np.zeros(3)

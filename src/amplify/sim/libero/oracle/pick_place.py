@@ -7,8 +7,8 @@ from jaxtyping import Float
 
 from amplify.sim.libero.oracle.arm import Arm
 from amplify.sim.libero.oracle.config import OracleConfig
-from amplify.sim.libero.oracle.geometry import Boxes
-from amplify.sim.libero.oracle.grasps import OPENING_M, UPWARDS, Grasp, hand_boxes, top_down_grasps, way_in
+from amplify.sim.libero.oracle.geometry import UP, Boxes
+from amplify.sim.libero.oracle.grasps import OPENING_M, Grasp, hand_boxes, top_down_grasps, way_in
 from amplify.sim.libero.oracle.scene import Scene
 from amplify.sim.libero.oracle.trace import Failed
 
@@ -77,15 +77,16 @@ def take(scene: Scene, arm: Arm, name: str, grasp: Grasp, *, aside: bool = False
     Raises:
         Failed: It did not come along.
     """
-    around = scene.surroundings([name]).near(grasp.position, NEAR_M)
-    way = way_in(grasp, scene.boxes(name), around) if aside else np.zeros(3)
+    way = np.zeros(3)
+    if aside:
+        way = way_in(grasp, scene.boxes(name), scene.surroundings([name]).near(grasp.position, NEAR_M))
     above = grasp.position + way + np.array([0.0, 0.0, arm.style.approach_m])
     rise_to(scene, arm, above)
     detour(arm, above)
     arm.go(above, grasp.rotation, tolerance=0.012, free=True)
     if way.any():
         arm.go(grasp.position + way, grasp.rotation, speed=SLOW_M_S, tolerance=0.008)
-        arm.go(grasp.position + way * UPWARDS, grasp.rotation, speed=SLOW_M_S, tolerance=0.008)
+        arm.go(grasp.position + way * UP, grasp.rotation, speed=SLOW_M_S, tolerance=0.008)
     arm.go(grasp.position, grasp.rotation, speed=max(SLOW_M_S, 0.6 * arm.style.speed_m_s), tolerance=0.005)
     if arm.position[2] - grasp.position[2] > TOO_HIGH_M:
         raise Failed(f"the hand did not reach {name}")
@@ -93,7 +94,7 @@ def take(scene: Scene, arm: Arm, name: str, grasp: Grasp, *, aside: bool = False
     before = scene.position(name)
     start = arm.position
     if way.any():
-        arm.go(start + way * UPWARDS, speed=SLOW_M_S)
+        arm.go(start + way * UP, speed=SLOW_M_S)
         arm.go(start + way, speed=SLOW_M_S)
     arm.go(start + way + np.array([0.0, 0.0, LIFT_M]), speed=SLOW_M_S)
     rise = arm.position[2] - start[2]

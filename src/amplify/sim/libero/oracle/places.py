@@ -3,13 +3,12 @@
 import numpy as np
 from jaxtyping import Float
 
-from amplify.sim.libero.oracle.geometry import rotation_about
+from amplify.sim.libero.oracle.geometry import UP, rotation_about
 from amplify.sim.libero.oracle.joints import Joint, joint_of
 from amplify.sim.libero.oracle.pick_place import Place
 from amplify.sim.libero.oracle.scene import Scene
 from amplify.sim.libero.oracle.trace import Failed
 
-UP = np.array([0.0, 0.0, 1.0])
 RIM_M = 0.015
 GAP_M, EDGE_M = 0.008, 0.018
 LONG = 1.3
