@@ -3,8 +3,8 @@
 MuJoCo visits every box of a mesh's tree along the whole ray. Here a ray looks at nearer boxes first, stops at what it
 has met, and where only the question is whether something hides a point, at the first thing that does.
 
-``shapes`` is an `amplify.sim.compiled_rays.Shapes`; ``o`` and ``d`` are where a ray starts and its direction, in a shape's
-own frame; ``start`` and ``end`` are distances along it.
+``shapes`` is an `amplify.sim.compiled_rays.Shapes`; ``o`` and ``d`` are where a ray starts and its direction, in a
+shape's own frame; ``start`` and ``end`` are distances along it.
 """
 
 import inspect
