@@ -153,12 +153,12 @@ def test_too_many_clients_are_told_to_come_later():
 
 
 def test_fast_clients_are_slowed_down():
-    with serving(max_rate=20.0) as server, PolicyClient(port=server.port) as client:
+    with serving(max_rate=4.0) as server, PolicyClient(port=server.port) as client:
         started = time.perf_counter()
-        for _ in range(30):
+        for _ in range(9):
             client.infer(sent())
-        assert time.perf_counter() - started > 0.4  # 20 at once, then 10 at 20 a second
-        assert server.metrics.requests.values["slowed down"] >= 5
+        assert time.perf_counter() - started > 1.1  # 4 at once, then 5 at 4 a second, however slow the machine
+        assert server.metrics.requests.values["slowed down"] >= 1
 
 
 def test_large_messages_are_refused(server):
