@@ -94,17 +94,17 @@ def test_errors_come_as_answers():
 
 def test_the_watchdog_barks_once_until_it_is_fed():
     barks = []
-    with Watchdog(lambda: barks.append(time.monotonic()), 0.1) as watchdog:
+    with Watchdog(lambda: barks.append(time.monotonic()), 0.4) as watchdog:
         for _ in range(10):
             time.sleep(0.01)
             watchdog.feed()
         assert barks == []
         eventually(lambda: watchdog.fired == 1)
-        time.sleep(0.3)
+        time.sleep(0.6)
         assert len(barks) == 1
         watchdog.feed()
         eventually(lambda: watchdog.fired == 2)
-    time.sleep(0.15)
+    time.sleep(0.6)
     assert len(barks) == 2, "it sleeps when the episode is over"
     with pytest.raises(ValueError, match="above 0"):
         Watchdog(lambda: None, 0.0)
