@@ -1,18 +1,20 @@
+import mujoco
 import numpy as np
 import pytest
 from tests.sim.scenes import posed, sliding_box
 
 from amplify.errors import UnknownNameError
-from amplify.sim.renderer import CameraSettings, OffscreenRenderer, RenderSettings, place_camera
+from amplify.sim import renderer
+from amplify.sim.renderer import CameraSettings, OffscreenRenderer, RenderSettings, out_of_sight, place_camera
 
 ABOVE = CameraSettings(name="above")
 
 
 def drawn(model, data, camera=ABOVE, **settings) -> np.ndarray:
-    renderer = OffscreenRenderer(model, RenderSettings(width_px=64, height_px=48, **settings))
-    image = renderer.render(model, data, camera)
-    renderer.close()
-    renderer.close()
+    drawing = OffscreenRenderer(model, RenderSettings(width_px=64, height_px=48, **settings))
+    image = drawing.render(model, data, camera)
+    drawing.close()
+    drawing.close()
     return image
 
 
@@ -48,7 +50,6 @@ def test_goal_markers_are_hidden_unless_asked_for():
 def test_every_quality_option_changes_the_image():
     floor = '<geom type="plane" size="3 3 .1" material="floor"/>'
     asset = '<asset><material name="floor" reflectance=".6" rgba=".7 .7 .7 1"/></asset>'
-    import mujoco
     from tests.sim.scenes import SLIDING_BOX
 
     xml = SLIDING_BOX.format(extra=floor).replace("<worldbody>", asset + "<worldbody>")
@@ -99,3 +100,41 @@ def test_one_renderer_serves_several_copies_of_a_model():
         renderer.render(second, data, ABOVE),
         OffscreenRenderer(second, RenderSettings(width_px=32, height_px=32)).render(second, data, ABOVE),
     )
+
+
+def crowd(seed=0, camera='<camera name="eye" mode="fixed" pos="0 0 0" fovy="50"/>'):
+    """Two hundred bodies of all kinds all around a camera."""
+    draw, kinds = np.random.default_rng(seed), ("sphere", "box", "capsule", "cylinder", "ellipsoid")
+    pieces = [
+        f'<geom type="{kinds[number % 5]}" size="{" ".join(f"{s:.3f}" for s in draw.uniform(0.02, 0.5, 3))}" '
+        f'pos="{" ".join(f"{p:.3f}" for p in draw.uniform(-3, 3, 3))}" euler="{number * 20} {number * 7} 0" '
+        f'rgba="{" ".join(f"{c:.2f}" for c in draw.uniform(0.2, 1, 3))} 1"/>'
+        for number in range(200)
+    ]
+    floor = '<geom type="plane" size="9 9 1" pos="0 0 -3"/>'
+    return mujoco.MjModel.from_xml_string(f"<mujoco><worldbody>{camera}{floor}{''.join(pieces)}</worldbody></mujoco>")
+
+
+@pytest.mark.parametrize("turn", range(6))
+def test_what_is_out_of_sight_is_not_drawn_and_changes_nothing(turn, monkeypatch):
+    model = crowd()
+    model.cam_quat[0] = np.random.default_rng(turn).normal(size=4)
+    model.cam_quat[0] /= np.linalg.norm(model.cam_quat[0])
+    data, groups = posed(model, {}), model.geom_group.copy()
+    some = drawn(model, data, CameraSettings(name="eye"))
+    assert 20 < out_of_sight(model, data, 0, 64 / 48).sum() < 200
+    assert (model.geom_group == groups).all()
+    monkeypatch.setattr(renderer, "out_of_sight", lambda model, *_: np.zeros(model.ngeom, dtype=bool))
+    np.testing.assert_array_equal(some, drawn(model, data, CameraSettings(name="eye")))
+
+
+@pytest.mark.parametrize(
+    "camera",
+    [
+        '<camera name="eye" orthographic="true" fovy="2"/>',
+        '<camera name="eye" sensorsize="0.01 0.01" resolution="64 48" focal="0.02 0.02"/>',
+    ],
+)
+def test_of_cameras_without_an_angle_all_is_drawn(camera):
+    model = crowd(camera=camera)
+    assert not out_of_sight(model, posed(model, {}), 0, 1.0).any()

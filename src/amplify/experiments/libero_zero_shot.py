@@ -84,8 +84,9 @@ class LiberoZeroShot(Study):
         # A squared error answers a doubt with the mean of what may be meant, an absolute one with the likelier.
         if method == CLONING:
             return self.lab.cloning(demos, seed, training=training, head="l1")
-        changes: dict[str, Any] = {"head": "l1", "motion": "none"} if method == BLIND else {"head": "l1"}
-        return self.lab.inverse(self.lab.forward(self.videos()), demos, seed, training=training, **changes)
+        # Without the image inverse dynamics cannot take a scene that it does not know for one that it does.
+        changes: dict[str, Any] = {"motion": "none"} if method == BLIND else {"image_dropout": 1.0}
+        return self.lab.inverse(self.lab.forward(self.videos()), demos, seed, training=training, head="l1", **changes)
 
     def evidence(self, store: Store) -> Evidence:
         """Success of AMPLIFY and of its controls."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import mujoco
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from pydantic import PositiveInt
 
 from amplify.config import Config
@@ -17,6 +17,9 @@ VISIBLE_GEOM_GROUPS = (True, True, True, False, False, False)
 
 HIDDEN_GEOM_GROUP = len(VISIBLE_GEOM_GROUPS) - 1
 """The group for geometry that is neither drawn nor met by rays."""
+
+SPHERE_MARGIN = 0.05
+"""Bounding spheres are taken to be so much larger, and a centimetre, before they count as out of sight."""
 
 
 class CameraSettings(Config):
@@ -163,12 +166,22 @@ class OffscreenRenderer:
         # Other renderers of this process draw into buffers of their own.
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
         self._camera.fixedcamid = camera_number(model, camera.name)
-        everything = mujoco.mjtCatBit.mjCAT_ALL.value
-        mujoco.mjv_updateScene(model, data, self._options, self._perturb, self._camera, everything, self._scene)
+        self._update(model, data)
         pixels = np.empty((self.settings.height_px, self.settings.width_px, 3), dtype=np.uint8)
         mujoco.mjr_render(self._viewport, self._scene, self._context)
         mujoco.mjr_readPixels(pixels, None, self._viewport, self._context)
         return pixels
+
+    def _update(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
+        """Collects what is drawn: each piece costs as much outside the picture as within."""
+        groups, everything = model.geom_group.copy(), mujoco.mjtCatBit.mjCAT_ALL.value
+        if not (self.settings.shadows or self.settings.reflections):  # for which things count that are not in sight
+            aspect = self.settings.width_px / self.settings.height_px
+            model.geom_group[out_of_sight(model, data, self._camera.fixedcamid, aspect)] = HIDDEN_GEOM_GROUP
+        try:
+            mujoco.mjv_updateScene(model, data, self._options, self._perturb, self._camera, everything, self._scene)
+        finally:
+            model.geom_group[:] = groups
 
     def close(self) -> None:
         """Frees the graphics memory; closing twice does nothing."""
@@ -181,6 +194,29 @@ class OffscreenRenderer:
         # In another OpenGL context the same numbers name another renderer's buffers: free them in the own one.
         if getattr(self, "_context", None) is not None:
             self.close()
+
+
+def out_of_sight(model: mujoco.MjModel, data: mujoco.MjData, camera: int, aspect: float) -> Bool[np.ndarray, " n"]:
+    """Which geometry surely is not in a camera's image: its bounding sphere is wholly beyond one of the four sides.
+
+    Args:
+        model: The scene.
+        data: Its state, forward kinematics done.
+        camera: MuJoCo's number of a camera with a field of view in degrees; of others everything counts as in sight.
+        aspect: Width of the image by its height.
+    """
+    kinds = ("cam_orthographic", "cam_projection")  # the one became the other in later versions
+    parallel = any(getattr(model, name)[camera] for name in kinds if hasattr(model, name))
+    if parallel or model.cam_sensorsize[camera].any():
+        return np.zeros(model.ngeom, dtype=bool)
+    right, up, behind = ((data.geom_xpos - data.cam_xpos[camera]) @ data.cam_xmat[camera].reshape(3, 3)).T
+    # Simplified meshes may stand out a little.
+    radius = model.geom_rbound * (1 + SPHERE_MARGIN) + 0.01
+    top = np.tan(np.deg2rad(model.cam_fovy[camera]) / 2)
+    beyond = behind > radius
+    for sideways, slope in ((up, top), (right, top * aspect)):
+        beyond |= np.abs(sideways) + behind * slope > radius * np.hypot(1.0, slope)
+    return beyond & (model.geom_rbound > 0)  # that of planes, which never end, is 0
 
 
 def place_camera(model: mujoco.MjModel, camera: CameraSettings) -> None:
