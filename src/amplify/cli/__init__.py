@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train behaviour-cloning": ("amplify.cli.train", "the baseline: image + proprioception + instruction → actions"),
     "evaluate policy": ("amplify.cli.evaluate", "success rates in a simulator"),
     "evaluate tracks": ("amplify.cli.evaluate", "track metrics on held-out episodes"),
+    "evaluate actions": ("amplify.cli.evaluate", "actions against demonstrations: does foresight or control fail?"),
     "predict": ("amplify.cli.predict", "draw the motion that is foreseen from any image and sentence"),
     "experiment": (
         "amplify.cli.experiment",

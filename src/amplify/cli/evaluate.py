@@ -1,4 +1,4 @@
-"""``amplify evaluate``: success in a simulator, and predicted tracks against the truth."""
+"""``amplify evaluate``: success in a simulator, predicted tracks against the truth, actions against demonstrations."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -150,3 +150,57 @@ def tracks(
         text=text or text_folder(info.text_encoder.name),
     )
     return {"bundle": str(bundle), "dataset": str(dataset), "truth": truth, "tracks": scores}
+
+
+def actions(
+    bundle: Annotated[Path, tyro.conf.Positional],
+    dataset: Annotated[Path, tyro.conf.Positional],
+    *,
+    tracks: str | None = None,
+    features: str | None = None,
+    text: str | None = None,
+    windows: int = 2048,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Compares a policy's actions with those of labelled episodes: which half fails, foresight or control?
+
+    Inverse dynamics is given the motion of the true tracks, then the motion that forward dynamics foresees, then that
+    of other moments. It tells where to look when a policy fails in another scene or with another camera; success is
+    measured by rollouts.
+
+    Args:
+        bundle: A bundle that acts (inverse dynamics, or behaviour cloning), or the run that wrote it.
+        dataset: Demonstrations that were not trained on, with track and feature sidecars.
+        tracks: Track sidecar; that of the bundle's tracker by default.
+        features: Feature sidecar; those of the bundle's encoder by default.
+        text: Text sidecar; that of the bundle's encoder by default.
+        windows: At most so many moments, evenly spread.
+        seed: Of the other moments, and of the intervals.
+    """
+    from amplify.data.sidecar import features_folder, text_folder, tracks_folder
+    from amplify.errors import BundleError
+    from amplify.evaluate.actions import score_actions
+    from amplify.policy.bundle import load_bundle
+    from amplify.policy.info import info_of
+    from amplify.train.recipes import bundle_of
+
+    if windows < 1:
+        raise UsageError("there is nothing to compare", got=f"--windows {windows}", allowed="1 and above")
+    loaded = load_bundle(bundle_of(bundle))
+    info = info_of(loaded)
+    if info.vision_encoder is None or info.text_encoder is None:
+        raise BundleError(f"{bundle} does not say what it sees with", remedy="name a bundle that was trained here")
+    if tracks is None and "inverse" in loaded.models:
+        if not info.tracker or info.grid is None or info.horizon is None:
+            raise BundleError(f"{bundle} does not say which tracks it learned from", remedy="name them with --tracks")
+        tracks = tracks_folder(str(info.tracker["name"]), info.grid, info.horizon)
+    scores = score_actions(
+        loaded,
+        dataset,
+        tracks=tracks or "",
+        features=features or features_folder(info.vision_encoder.name),
+        text=text or text_folder(info.text_encoder.name),
+        windows=windows,
+        seed=seed,
+    )
+    return {"bundle": str(bundle), "dataset": str(dataset), "tracks": tracks, **scores}

@@ -8,18 +8,19 @@ from zipfile import BadZipFile
 
 import mujoco
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
 from amplify.data.files import written_aside
 from amplify.errors import MissingDependencyError
 from amplify.sim.libero import package
+from amplify.sim.libero.mesh_texture import laid_on, reduced, unit
 
 logger = logging.getLogger(__name__)
 
-MAX_FACES = 1200
+MAX_FACES = 800
 """Triangles of a mesh: more do not show at the sizes that policies look at."""
 
-MAX_ARM_FACES = 400
+MAX_ARM_FACES = 250
 """Triangles of one of the many meshes of an arm, which no camera comes near to."""
 
 ARM = ("robot0_", "mount0_")
@@ -34,10 +35,7 @@ LEFT_OVER = 1.25
 SCRAPS = 5
 """Times as many faces as are wanted are kept of such a mesh, whose shape is lost with fewer."""
 
-FACING = 0.05
-"""A face turned the other way is as unlike as one that is twice this share of the mesh's size away."""
-
-VERSION = 5
+VERSION = 7
 """Of the method: part of a cached mesh's name."""
 
 _FIELDS = ("vertices", "faces", "normals", "face_normals", "texture", "face_texture")
@@ -86,7 +84,10 @@ def light_mesh(model: mujoco.MjModel, number: int, cache: Path | None = None) ->
         # Where a mesh would be cut open for a picture that it does not have, holes appear.
         mesh = mesh._replace(texture=mesh.texture[:0], face_texture=np.zeros_like(mesh.faces))
     max_faces = MAX_ARM_FACES if _of_arm(model, number) else MAX_FACES
-    return _cached(mesh, cache or package.cache() / "meshes", max_faces) if len(mesh.faces) > max_faces else mesh
+    if len(mesh.faces) <= max_faces:
+        return mesh
+    picture = _picture(model, number) if len(mesh.texture) else None
+    return _cached(mesh, picture, cache or package.cache() / "meshes", max_faces)
 
 
 def _used_by(model: mujoco.MjModel, number: int) -> np.ndarray:
@@ -103,16 +104,30 @@ def _textured(model: mujoco.MjModel, number: int) -> bool:
     return bool((model.mat_texid[materials[materials >= 0]] >= 0).any())
 
 
-def _cached(mesh: Mesh, cache: Path, max_faces: int) -> Mesh:
-    digest = hashlib.sha256(repr((VERSION, max_faces)).encode())
-    for part in mesh:
+def _picture(model: mujoco.MjModel, number: int) -> np.ndarray | None:
+    """The picture on a mesh, as far as its look is compared; that of the first of its geoms that has one."""
+    materials = model.geom_matid[_used_by(model, number)]
+    textures = model.mat_texid[materials[materials >= 0], int(mujoco.mjtTextureRole.mjTEXROLE_RGB)]
+    flat = textures[textures >= 0]
+    flat = flat[model.tex_type[flat] == mujoco.mjtTexture.mjTEXTURE_2D]
+    if not len(flat):
+        return None
+    start = model.tex_adr[flat[0]]
+    shape = model.tex_height[flat[0]], model.tex_width[flat[0]], model.tex_nchannel[flat[0]]
+    return reduced(model.tex_data[start : start + int(np.prod(shape))].reshape(shape))
+
+
+def _cached(mesh: Mesh, picture: np.ndarray | None, cache: Path, max_faces: int) -> Mesh:
+    shape = None if picture is None else picture.shape
+    digest = hashlib.sha256(repr((VERSION, max_faces, shape)).encode())
+    for part in mesh if picture is None else (*mesh, picture):
         digest.update(np.ascontiguousarray(part).tobytes())
     path = cache / f"{digest.hexdigest()[:32]}.npz"
     try:
         with np.load(path, allow_pickle=False) as file:
             return Mesh(*(file[name] for name in _FIELDS))
     except (OSError, EOFError, ValueError, KeyError, BadZipFile):
-        made = simplified(mesh, max_faces)
+        made = simplified(mesh, max_faces, picture)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_aside(path) as aside, aside.open("wb") as file:
@@ -122,12 +137,13 @@ def _cached(mesh: Mesh, cache: Path, max_faces: int) -> Mesh:
     return made
 
 
-def simplified(mesh: Mesh, max_faces: int) -> Mesh:
+def simplified(mesh: Mesh, max_faces: int, picture: UInt8[np.ndarray, "h w 3"] | None = None) -> Mesh:
     """The mesh with about so many faces at most.
 
     Args:
         mesh: Any triangle mesh.
         max_faces: How many faces are wanted.
+        picture: What is on the mesh; without it, every face gets the nearest places of the texture.
 
     Raises:
         MissingDependencyError: fast-simplification is not installed.
@@ -147,7 +163,7 @@ def simplified(mesh: Mesh, max_faces: int) -> Mesh:
         moved, kept = _drawn_together(points, faces, SCRAPS * count)
     vertices, index = np.unique(moved.astype(np.float64), axis=0, return_inverse=True)
     kept = index.reshape(-1)[kept.astype(np.int64)]
-    texture, face_texture = _dressed(mesh, vertices, kept)
+    texture, face_texture = _dressed(mesh, vertices, kept, picture)
     normals, face_normals = _shading(vertices, kept, len(mesh.normals))
     return Mesh(
         vertices.astype(np.float32),
@@ -159,41 +175,16 @@ def simplified(mesh: Mesh, max_faces: int) -> Mesh:
     )
 
 
-def _dressed(mesh: Mesh, vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places in the texture for other faces of the same shape, and each face's rows in them.
-
-    A face looks like the nearest one of the mesh that faces the same way, and like that one's piece of the texture at
-    each of its corners.
-    """
+def _dressed(
+    mesh: Mesh, vertices: np.ndarray, faces: np.ndarray, picture: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Places in the texture for other faces of the same shape, and each face's rows in them."""
     if not len(mesh.texture):
         return np.zeros((0, 2)), np.zeros_like(faces)
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-    from scipy.spatial import KDTree
-
-    corners = mesh.vertices[mesh.faces].reshape(-1, 3).astype(np.float64)
-    places = mesh.texture[mesh.face_texture].reshape(-1, 2).astype(np.float64)
-    both, index = np.unique(np.hstack([corners, places]), axis=0, return_inverse=True)
-    a, b, c = index.reshape(-1, 3).T
-    edges = np.concatenate([a, b]), np.concatenate([b, c])
-    graph = coo_array((np.ones(len(edges[0])), edges), shape=(len(both),) * 2)
-    piece = connected_components(graph, directed=False)[1]
-    scale = float(np.ptp(vertices, axis=0).max())
-    nearest = KDTree(_facing(corners.reshape(-1, 3, 3), scale)).query(_facing(vertices[faces], scale))[1]
-    chosen = np.zeros((*faces.shape, 2))
-    pieces = piece[a[nearest]]
-    for number in np.unique(pieces):
-        known, of = both[piece == number], pieces == number
-        at = KDTree(known[:, :3]).query(vertices[faces[of]].reshape(-1, 3))[1]
-        chosen[of] = known[at, 3:].reshape(-1, 3, 2)
+    corners, places = mesh.vertices[mesh.faces].astype(np.float64), mesh.texture[mesh.face_texture].astype(np.float64)
+    chosen = laid_on(corners, places, vertices[faces], picture)
     texture, rows = np.unique(chosen.reshape(-1, 2), axis=0, return_inverse=True)
     return texture, rows.reshape(-1, 3)
-
-
-def _facing(triangles: np.ndarray, scale: float) -> np.ndarray:
-    """Where each triangle is and where it faces, as points whose distance tells how alike they are."""
-    a, b, c = triangles.transpose(1, 0, 2)
-    return np.hstack([triangles.mean(axis=1) / scale, FACING * _unit(np.cross(b - a, c - a))])
 
 
 def _drawn_together(points: np.ndarray, faces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -231,15 +222,10 @@ def _shading(vertices: np.ndarray, faces: np.ndarray, most: int) -> tuple[np.nda
         around = owners[starts[vertex] : starts[vertex + 1]]
         alike = units[around] @ units[around].T >= CREASE
         corners.reshape(-1, 3)[order[starts[vertex] : starts[vertex + 1]]] = alike @ areas[around]
-    normals, index = np.unique(_unit(corners.reshape(-1, 3)).astype(np.float32), axis=0, return_inverse=True)
+    normals, index = np.unique(unit(corners.reshape(-1, 3)).astype(np.float32), axis=0, return_inverse=True)
     if len(normals) <= most:
         return normals, index.reshape(-1, 3)
-    return _unit(smooth)[:most], np.minimum(faces, most - 1)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.where(length > 1e-30, vectors / np.maximum(length, 1e-30), np.array([0.0, 0.0, 1.0]))
+    return unit(smooth)[:most], np.minimum(faces, most - 1)
 
 
 def _mesh(model: mujoco.MjModel, number: int) -> Mesh:
