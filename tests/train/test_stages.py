@@ -6,8 +6,11 @@ from amplify import rng
 from amplify.data.dataset import Dataset
 from amplify.data.extract import track_dataset
 from amplify.data.windows import Source, WindowSet
+from amplify.errors import UnknownNameError
+from amplify.inverse.dynamics import InverseDynamics
 from amplify.tokens import MotionTokenizer, TokenizerConfig, camera_motion
 from amplify.tokens.weights import known_velocities
+from amplify.train import stages
 from amplify.train.stages import TokenizerStage
 from train import moving
 
@@ -66,3 +69,25 @@ def test_a_camera_that_is_kept_costs_nothing(windows):
     batch = stage.batch(0, rng.numpy_generator(0, "batch"), 8)
     chosen = rng.numpy_generator(0, "batch").integers(len(windows), size=8)
     torch.testing.assert_close(batch.tracks.points, windows.batch(np.asarray(chosen)).tracks.points)
+
+
+def test_zoomed_tokens_are_of_other_motion_and_drawn_with_a_seed(windows):
+    model = tokenizer()
+    zoom = {"most": 3.0, "views": (), "seed": 0}
+    plain = stages.tokens_of_tracks(model, windows, label="tokens")
+    found = stages.tokens_zoomed(model, windows, 0, **zoom)
+    assert found.shape == plain.shape
+    assert not torch.equal(found, plain)
+    assert torch.equal(found, stages.tokens_zoomed(model, windows, 0, **zoom))
+    assert not torch.equal(found, stages.tokens_zoomed(model, windows, 1, **zoom))
+    with pytest.raises(UnknownNameError, match="side"):
+        stages.tokens_zoomed(model, windows, 0, **{**zoom, "views": ("side",)})
+
+
+def test_inverse_dynamics_meets_every_variant_of_a_window(windows):
+    real = torch.stack([torch.zeros(len(windows), 3), torch.ones(len(windows), 3)]).long()
+    nobody = InverseDynamics.__new__(InverseDynamics)  # batches are made without it
+    stage = stages.InverseStage(nobody, windows, tokenizer=tokenizer(), real=real, predicted=None, predicted_from=9)
+    seen = stage.batch(0, np.random.default_rng(0), 64).tokens.indices
+    assert set(seen[:, 0].tolist()) == {0, 1}
+    assert (seen == seen[:, :1]).all()

@@ -31,6 +31,9 @@ from amplify.train.recipes import InverseTraining
 
 AMPLIFY, CLONING = "AMPLIFY", "behaviour cloning"
 GRIPPER = len(ACTION_NAMES) - 1
+OUTSIDE = "agentview"
+"""The camera that does not move with the hand; scenes of other floors have it at another distance."""
+
 TWO_VIEWS = {"views": 2, "view_weights": (0.9, 0.1)}
 """As in the paper: the scene's camera counts most, the hand's moves with the hand."""
 
@@ -48,7 +51,9 @@ def _smoke(**changes: Any) -> LabConfig:
         "any_point_training": TrainConfig(steps=4, **loop),
         "inverse": InverseConfig.quickstart(width=32, layers=1, discrete=(GRIPPER,)),
         "inverse_training": InverseTraining(loop=TrainConfig(steps=4, **loop)),
-        "zero_shot_training": InverseTraining(loop=TrainConfig(steps=4, **loop), predicted_from=1.0),
+        "zero_shot_training": InverseTraining(
+            loop=TrainConfig(steps=4, **loop), predicted_from=1.0, zooms=1, zoom_views=(OUTSIDE,)
+        ),
         "training_seeds": 1,
         "rollouts": 1,
         "max_decisions": 4,
@@ -71,7 +76,7 @@ def _sized(budget: str, steps: int, **changes: Any) -> LabConfig:
         "any_point_training": motion,
         "inverse": InverseConfig.quickstart(image_dropout=0.1, discrete=(GRIPPER,)),
         "inverse_training": InverseTraining(loop=acting),
-        "zero_shot_training": InverseTraining(loop=acting, predicted_from=1.0),
+        "zero_shot_training": InverseTraining(loop=acting, predicted_from=1.0, zooms=3, zoom_views=(OUTSIDE,)),
         "training_seeds": 1,
         "rollouts": 20,
         "max_decisions": None,

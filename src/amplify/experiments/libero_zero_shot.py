@@ -1,9 +1,10 @@
 """Zero target actions in LIBERO: actions come from other scenes of LIBERO-90, of LIBERO-Object only videos are seen.
 
 Inverse dynamics learns from demonstrations of twenty pick-and-place tasks in living rooms; forward dynamics also saw
-videos of the targets, on another floor and with other things around. Three controls: behaviour cloning of the same
-demonstrations (which hears the targets' sentences for the first time), AMPLIFY that is told to fetch another thing,
-and inverse dynamics that is shown no motion.
+videos of the targets, on another floor, from farther away and with other things around. So inverse dynamics is shown no
+image, and motion also as nearer and farther cameras would see it. Three controls: behaviour cloning of the same
+demonstrations (which hears the targets' sentences for the first time), AMPLIFY that is told to fetch another thing, and
+inverse dynamics that is shown no motion.
 """
 
 from collections.abc import Sequence

@@ -51,6 +51,7 @@ from amplify.train.stages import (
     TokenizerStage,
     tokens_of_tracks,
     tokens_predicted,
+    tokens_zoomed,
 )
 from amplify.train.training_data import (
     TrainingData,
@@ -95,12 +96,19 @@ class InverseTraining(Config):
         predicted_samples: Random futures a window beside the likeliest one. They do not belong to the actions that
             they are trained with: 3 of them cost success (0.84 instead of 0.88 in one trial with 3 training seeds).
         temperature: Of the random futures.
+        zooms: Variants of every real window beside itself, as a nearer or farther camera would see it: what is learned
+            then serves where the camera is at another distance. Foreseen tokens have none.
+        zoom_most: How much larger or smaller, at most; factors are uniform in their logarithm.
+        zoom_views: Views that are zoomed, all by default; a camera on the robot's hand comes with the robot.
     """
 
     loop: TrainConfig
     predicted_from: float = Field(default=0.5, ge=0, le=1)
     predicted_samples: int = Field(default=0, ge=0)
     temperature: float = Field(default=1.0, gt=0)
+    zooms: int = Field(default=0, ge=0)
+    zoom_most: float = Field(default=1.8, gt=1)
+    zoom_views: tuple[str, ...] = ()
 
 
 def seeded(seed: int, name: str, build: Callable[[], nn.Module]) -> Any:
@@ -233,6 +241,8 @@ def train_inverse(
     predicted = None
     if changes_over < train.loop.steps:
         predicted = _foreseen(bundle, forward, seen, real, data, train)
+    zoom = {"most": train.zoom_most, "views": train.zoom_views, "seed": train.loop.seed}
+    variants = [tokens_zoomed(tokenizer, windows, number, **zoom) for number in range(train.zooms)]
     sizes, proprio, actions = action_sizes(seen, data)
     inverse = seeded(
         train.loop.seed,
@@ -250,7 +260,7 @@ def train_inverse(
         inverse,
         windows,
         tokenizer=tokenizer,
-        real=real,
+        real=torch.stack([real, *variants]),
         predicted=predicted,
         predicted_from=changes_over,
         held_out=held_out and seen_by(held_out, eyes),

@@ -3,6 +3,8 @@
 Tokenizer and forward dynamics never read an action; inverse dynamics never reads the instruction.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +15,7 @@ from torch import Tensor
 from amplify import rng
 from amplify.baselines.behaviour_cloning import BehaviourCloning
 from amplify.data.windows import WindowSet
+from amplify.errors import pick
 from amplify.forward.dynamics import ForwardDynamics
 from amplify.inverse.dynamics import InverseDynamics
 from amplify.jobs import progress
@@ -20,6 +23,7 @@ from amplify.nn.device import device_of
 from amplify.protocols import Stage
 from amplify.tokens import camera_motion
 from amplify.tokens.tokenizer import MotionTokenizer
+from amplify.tokens.zoom import zoomed
 from amplify.types import MotionTokens, Sample, TrackWindow
 
 VALIDATION_WINDOWS = 512
@@ -102,8 +106,21 @@ def known_tokens(tracks: TrackWindow, tokens: MotionTokens) -> Bool[Tensor, "b k
 
 
 @torch.no_grad()
-def tokens_of_tracks(tokenizer: MotionTokenizer, windows: WindowSet, *, label: str) -> Int[Tensor, "w k"]:
-    """The motion tokens of every window, by the frozen tokenizer where it is; they come back to the CPU."""
+def tokens_of_tracks(
+    tokenizer: MotionTokenizer,
+    windows: WindowSet,
+    *,
+    label: str,
+    change: Callable[[TrackWindow], TrackWindow] = lambda tracks: tracks,
+) -> Int[Tensor, "w k"]:
+    """The motion tokens of every window, by the frozen tokenizer where it is; they come back to the CPU.
+
+    Args:
+        tokenizer: Frozen.
+        windows: With tracks.
+        label: Shown beside the progress bar.
+        change: Made to the tracks before.
+    """
     tokenizer.eval()
     device = device_of(tokenizer)
     everything = np.array_split(np.arange(len(windows)), max(1, len(windows) // 256))
@@ -111,8 +128,37 @@ def tokens_of_tracks(tokenizer: MotionTokenizer, windows: WindowSet, *, label: s
     for chosen in progress(everything, total=len(everything), label=label, unit="batch"):
         tracks = windows.batch(chosen).tracks
         assert tracks is not None
-        rows.append(tokenizer.encode(tracks.to(device)).indices.cpu())
+        rows.append(tokenizer.encode(change(tracks).to(device)).indices.cpu())
     return torch.cat(rows)
+
+
+def tokens_zoomed(
+    tokenizer: MotionTokenizer, windows: WindowSet, number: int, *, most: float, views: tuple[str, ...], seed: int
+) -> Int[Tensor, "w k"]:
+    """The motion tokens of every window as a nearer or farther camera would see it, each its own.
+
+    Args:
+        tokenizer: Frozen.
+        windows: With tracks of a square grid.
+        number: Of the variant.
+        most: How much larger or smaller, at most; factors are uniform in their logarithm.
+        views: Which are zoomed; empty takes all.
+        seed: Of the factors.
+
+    Raises:
+        UnknownNameError: There is no such view.
+        UsageError: The points are no square grid.
+    """
+    for name in views:
+        pick(name, dict.fromkeys(windows.views), kind="view of the mixture")
+    chosen = torch.tensor([not views or name in views for name in windows.views])
+    generator = rng.torch_generator(seed, "zoom", number)
+
+    def change(tracks: TrackWindow) -> TrackWindow:
+        drawn = 2 * torch.rand(tracks.points.shape[:2], generator=generator) - 1
+        return zoomed(tracks, torch.exp(math.log(most) * drawn * chosen))
+
+    return tokens_of_tracks(tokenizer, windows, label=f"tokens, zoom {number + 1}", change=change)
 
 
 @torch.no_grad()
@@ -208,7 +254,7 @@ class InverseStage:
         windows: WindowSet,
         *,
         tokenizer: MotionTokenizer,
-        real: Int[Tensor, "w k"],
+        real: Int[Tensor, "variants w k"],
         predicted: Int[Tensor, "samples w k"] | None,
         predicted_from: int,
         held_out: WindowSet | None = None,
@@ -222,12 +268,10 @@ class InverseStage:
         """Random windows: features, proprioception, actions, tokens."""
         chosen, batch = random_batch(self.windows, generator, size)
         rows = torch.from_numpy(chosen)
-        if self.predicted is not None and step >= self.predicted_from:
-            future = torch.from_numpy(generator.integers(self.predicted.shape[0], size=size))
-            indices = self.predicted[future, rows]
-        else:
-            indices = self.real[rows]
-        return replace(batch, tokens=MotionTokens(indices=indices))
+        foreseen = self.predicted is not None and step >= self.predicted_from
+        among = self.predicted if self.predicted is not None and foreseen else self.real
+        which = torch.from_numpy(generator.integers(len(among), size=size))
+        return replace(batch, tokens=MotionTokens(indices=among[which, rows]))
 
     def loss(self, batch: Sample, *, generator: torch.Generator) -> tuple[Tensor, dict[str, float | Tensor]]:
         """The action head's loss."""
