@@ -1,4 +1,4 @@
-"""What serving adds: latency of a call beside the policy in process, throughput of clients together and one by one.
+"""What serving adds: a call beyond the policy's own time, throughput of clients together and one by one, memory.
 
 python benchmarks/serve.py --preset paper --clients 8 --seconds 20
 python benchmarks/serve.py --preset paper --clients 8 --seconds 20 --device cuda

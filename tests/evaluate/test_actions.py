@@ -1,9 +1,12 @@
 """Which half of a policy fails."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
+from amplify.cli import run
 from amplify.errors import BundleError, DataError
 from amplify.evaluate import actions
 from amplify.evaluate.actions import FORESEEN, MEAN, OTHER, POLICY, TRUE, score_actions
@@ -43,7 +46,7 @@ def test_rows_of_both_kinds_of_policy(runs):
         assert list(row["actions"]) == ["dx"]
     assert scores["rows"][MEAN]["error"]["mean"] == pytest.approx(1)
     assert scores["rows"][MEAN]["actions"]["dx"]["slope"] is None
-    assert list(score_actions(loaded(root, "cloning"), demos, **SIDECARS)["rows"]) == [POLICY, MEAN]
+    assert list(score_actions(loaded(root, "cloning"), demos, **{**SIDECARS, "tracks": None})["rows"]) == [POLICY, MEAN]
     assert score_actions(loaded(root, "inverse"), demos, windows=7, **SIDECARS)["windows"] == 7
 
 
@@ -107,9 +110,24 @@ def test_what_cannot_be_judged(runs, tmp_path):
     with pytest.raises(DataError):
         score_actions(loaded(root, "inverse"), videos, **SIDECARS)
     bundle = loaded(root, "inverse")
+    bundle.meta["action_names"] = ["dy"]
+    with pytest.raises(DataError, match=r"(?s)not those of the policy\b.*dx"):
+        score_actions(bundle, demos, **SIDECARS)
+    bundle = loaded(root, "inverse")
     bundle.models["inverse"].decoder.action_scaler.centre = torch.zeros(3)
     with pytest.raises(DataError, match=r"not those of the policy\b"):
         score_actions(bundle, demos, **SIDECARS)
     bundle.models["inverse_vision_encoder"] = torch.nn.Identity()
     with pytest.raises(BundleError, match="eyes of its own"):
         score_actions(bundle, demos, **SIDECARS)
+
+
+def test_the_command_finds_what_the_bundle_was_trained_with(runs, capsys):
+    root, demos = runs
+    assert run(["evaluate", "actions", str(root / "inverse"), str(demos), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["tracks"] == moving.TRACKS
+    assert list(found["rows"]) == [TRUE, FORESEEN, OTHER, MEAN]
+    assert run(["evaluate", "actions", str(root / "cloning"), str(demos), "--tracks", moving.TRACKS]) == 2
+    assert "leave --tracks out" in capsys.readouterr().err
+    assert run(["evaluate", "actions", str(root / "inverse"), str(demos), "--windows", "0"]) == 2

@@ -4,6 +4,7 @@ from pydantic import ValidationError
 
 import amplify.evaluate.rollout as module
 from amplify.errors import DataError, UnknownNameError
+from amplify.evaluate.acting import rollout
 from amplify.evaluate.film import Film
 from amplify.evaluate.rollout import (
     PolicySpec,
@@ -11,7 +12,6 @@ from amplify.evaluate.rollout import (
     RolloutResult,
     evaluate_policies,
     initial_state_seeds,
-    rollout,
 )
 from amplify.policy.controller import ControllerConfig
 from amplify.tracks.queries import uniform_grid

@@ -6,7 +6,7 @@ import torch
 
 from amplify.data.dataset import Dataset
 from amplify.data.windows import Source, WindowSet
-from amplify.train import recipes
+from amplify.train import foreseen, recipes
 from amplify.train.foreseen import computed_once
 from amplify.train.recipes import InverseTraining
 from train import moving
@@ -97,13 +97,13 @@ def test_a_second_run_foresees_nothing_anew_until_its_parent_changes(tmp_path, m
     source = data(demos)
     forward = motion(tmp_path, source)
     asked = []
-    original = recipes.tokens_predicted
+    original = foreseen.tokens_predicted
 
     def watched(model, windows, chosen, **settings):
         asked.append(len(chosen))
         return original(model, windows, chosen, **settings)
 
-    monkeypatch.setattr(recipes, "tokens_predicted", watched)
+    monkeypatch.setattr(foreseen, "tokens_predicted", watched)
 
     def inverse(name, *, parent=forward, seed=0, **changes):
         training = InverseTraining(loop=LOOP.model_copy(update={"seed": seed}), predicted_from=0.5, **changes)

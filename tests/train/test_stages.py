@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from amplify import rng
 from amplify.data.dataset import Dataset
@@ -11,6 +12,8 @@ from amplify.inverse.dynamics import InverseDynamics
 from amplify.tokens import MotionTokenizer, TokenizerConfig, camera_motion
 from amplify.tokens.weights import known_velocities
 from amplify.train import stages
+from amplify.train.loop import TrainConfig
+from amplify.train.recipes import InverseTraining
 from amplify.train.stages import TokenizerStage
 from train import moving
 
@@ -82,6 +85,20 @@ def test_zoomed_tokens_are_of_other_motion_and_drawn_with_a_seed(windows):
     assert not torch.equal(found, stages.tokens_zoomed(model, windows, 1, **zoom))
     with pytest.raises(UnknownNameError, match="side"):
         stages.tokens_zoomed(model, windows, 0, **{**zoom, "views": ("side",)})
+
+
+def test_zooms_change_no_fingerprint_where_there_are_none():
+    plain = InverseTraining(loop=TrainConfig(steps=1))
+    assert set(plain.model_dump()) == {"loop", "predicted_from", "predicted_samples", "temperature"}
+    zoomed = InverseTraining(loop=TrainConfig(steps=1), zooms=2, zoom_views=("front",))
+    assert InverseTraining.model_validate_json(zoomed.model_dump_json()) == zoomed
+    assert zoomed.fingerprint != plain.fingerprint
+
+
+@pytest.mark.parametrize("changes", [{"zoom_views": ("front",)}, {"zoom_most": 3.0}])
+def test_how_to_zoom_without_zooms_is_a_mistake(changes):
+    with pytest.raises(ValidationError, match="give zooms as well"):
+        InverseTraining(loop=TrainConfig(steps=1), **changes)
 
 
 def test_inverse_dynamics_meets_every_variant_of_a_window(windows):

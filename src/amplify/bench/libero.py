@@ -11,7 +11,7 @@ import torch
 from pydantic import NonNegativeInt, PositiveInt
 
 from amplify.config import Config
-from amplify.evaluate.rollout import rollout
+from amplify.evaluate.acting import rollout
 from amplify.jobs import map_jobs
 from amplify.policy.controller import ControllerConfig
 from amplify.protocols import Env

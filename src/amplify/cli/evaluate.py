@@ -171,7 +171,7 @@ def actions(
     Args:
         bundle: A bundle that acts (inverse dynamics, or behaviour cloning), or the run that wrote it.
         dataset: Demonstrations that were not trained on, with track and feature sidecars.
-        tracks: Track sidecar; that of the bundle's tracker by default.
+        tracks: Track sidecar, for inverse dynamics; that of the bundle's tracker by default.
         features: Feature sidecar; those of the bundle's encoder by default.
         text: Text sidecar; that of the bundle's encoder by default.
         windows: At most so many moments, evenly spread.
@@ -190,14 +190,17 @@ def actions(
     info = info_of(loaded)
     if info.vision_encoder is None or info.text_encoder is None:
         raise BundleError(f"{bundle} does not say what it sees with", remedy="name a bundle that was trained here")
-    if tracks is None and "inverse" in loaded.models:
+    moved = "inverse" in loaded.models
+    if tracks is not None and not moved:
+        raise UsageError("behaviour cloning is shown no motion", got=f"--tracks {tracks}", remedy="leave --tracks out")
+    if tracks is None and moved:
         if not info.tracker or info.grid is None or info.horizon is None:
             raise BundleError(f"{bundle} does not say which tracks it learned from", remedy="name them with --tracks")
         tracks = tracks_folder(str(info.tracker["name"]), info.grid, info.horizon)
     scores = score_actions(
         loaded,
         dataset,
-        tracks=tracks or "",
+        tracks=tracks,
         features=features or features_folder(info.vision_encoder.name),
         text=text or text_folder(info.text_encoder.name),
         windows=windows,

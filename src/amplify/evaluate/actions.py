@@ -44,7 +44,7 @@ def score_actions(
     bundle: Bundle,
     dataset: Path | Sequence[Source],
     *,
-    tracks: str,
+    tracks: str | None,
     features: str,
     text: str,
     windows: int = 2048,
@@ -55,7 +55,7 @@ def score_actions(
     Args:
         bundle: With inverse dynamics (and its tokenizer and forward dynamics), or with behaviour cloning.
         dataset: Episodes with actions, best such as were not trained on: a dataset, or some episodes of several.
-        tracks: Track sidecar.
+        tracks: Track sidecar; behaviour cloning needs none.
         features: Feature sidecar.
         text: Text sidecar.
         windows: At most so many moments, evenly spread.
@@ -76,7 +76,7 @@ def score_actions(
     decoder, info = _decoder(bundle), info_of(bundle)
     found = WindowSet(
         [Source(path=dataset)] if isinstance(dataset, Path) else list(dataset),
-        tracks=tracks if "inverse" in bundle.models else None,
+        tracks=tracks,
         features=features,
         text=text,
         goal="forward" in bundle.models and bundle.module("forward", ForwardDynamics).config.goal != "text",
@@ -87,25 +87,26 @@ def score_actions(
     )
     if not len(found):
         raise DataError("no episode has actions to compare with", remedy="name a dataset of demonstrations")
+    names = tuple(found.datasets[0].spec.action_names or ())
+    known = info.action_names or names
+    if names != known or len(names) != len(decoder.action_scaler.centre):
+        raise DataError(
+            "the episodes' actions are not those of the policy",
+            got=", ".join(names),
+            allowed=f"{len(decoder.action_scaler.centre)} dimensions: {', '.join(known)}",
+        )
     chosen = np.unique(np.linspace(0, len(found) - 1, min(windows, len(found))).astype(int))
     batches = np.split(chosen, range(BATCH, len(chosen), BATCH))
     places = {(source, episode.index): number for number, (source, episode) in enumerate(found.episodes)}
     owners = [np.array([places[s, e] for s, e, _ in found.locate(batch).tolist()]) for batch in batches]
     samples = [found.batch(batch) for batch in progress(batches, total=len(batches), label="reading", unit="batch")]
     wanted = torch.cat([_chunk(sample).actions[_chunk(sample).valid] for sample in samples])
-    if wanted.shape[-1] != len(decoder.action_scaler.centre):
-        raise DataError(
-            "the episodes' actions are not those of the policy",
-            got=f"{wanted.shape[-1]} dimensions",
-            allowed=f"{len(decoder.action_scaler.centre)}: {', '.join(info.action_names)}",
-        )
     rows = _rows(bundle, samples, seed)
     rows[MEAN] = lambda _, sample: wanted.mean(dim=0).expand_as(_chunk(sample).actions)
     sums = {name: np.zeros((len(found.episodes), 7, wanted.shape[-1])) for name in rows}
     for number, sample in enumerate(progress(samples, total=len(samples), label="actions", unit="batch")):
         for name, act in rows.items():
             _add(sums[name], owners[number], act(number, sample), _chunk(sample))
-    names = info.action_names or tuple(str(i) for i in range(wanted.shape[-1]))
     return {
         "windows": len(chosen),
         "episodes": len(np.unique(np.concatenate(owners))),

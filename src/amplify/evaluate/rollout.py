@@ -3,25 +3,24 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
-import numpy as np
-from pydantic import Field, NonNegativeInt, PositiveInt, model_serializer
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from amplify import rng
-from amplify.config import Config
+from amplify.config import Config, GrownConfig
 from amplify.data.files import write_json
 from amplify.errors import DataError, UsageError, WorkerError, pick
-from amplify.evaluate.film import Film
+from amplify.evaluate.acting import rollout
 from amplify.evaluate.loading import Loader
 from amplify.jobs import Once, map_jobs
 from amplify.nn.device import computing_device
 from amplify.policy.bundle import load_bundle
-from amplify.policy.controller import Controller, ControllerConfig
-from amplify.protocols import Benchmark, Env, Policy
+from amplify.policy.controller import ControllerConfig
+from amplify.protocols import Benchmark
 from amplify.sim.benchmarks import BENCHMARKS
 
 
@@ -43,7 +42,7 @@ class PolicySpec(Config):
     precision: str = "float32"
 
 
-class RolloutConfig(Config):
+class RolloutConfig(GrownConfig):
     """Where and how often to act.
 
     Args:
@@ -63,6 +62,8 @@ class RolloutConfig(Config):
         quality: Of images, "fast" or "full"; the benchmark's own by default.
     """
 
+    later: ClassVar[tuple[str, ...]] = ("initial_states", "size_px", "quality")
+
     benchmark: str = "metaworld"
     tasks: tuple[str, ...]
     rollouts: int = Field(default=20, ge=1)
@@ -76,18 +77,10 @@ class RolloutConfig(Config):
     size_px: PositiveInt | None = None
     quality: Literal["fast", "full"] | None = None
 
-    @model_serializer(mode="wrap")
-    def _without_unused(self, handler: Any) -> dict[str, Any]:
-        # Settings that came later are left out where they are not used: fingerprints of older results stay valid.
-        return {k: v for k, v in handler(self).items() if k not in _LATER or getattr(self, k) != _LATER[k]}
-
     @property
     def episodes(self) -> int:
         """Initial states a task."""
         return len(self.initial_states) or self.rollouts
-
-
-_LATER: dict[str, Any] = {"initial_states": (), "size_px": None, "quality": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,50 +297,3 @@ def _run(shared: Once[Loader], job: _Job) -> list[RolloutResult]:
 
 def _film_path(folder: Path, label: str, task: str, index: int, success: bool) -> Path:
     return folder / f"{label}-{task}-{index}-{'success' if success else 'failure'}.mp4"
-
-
-def rollout(
-    env: Env,
-    policy: Policy,
-    seeds: Sequence[int],
-    config: ControllerConfig,
-    *,
-    film: Film | None = None,
-    max_decisions: int | None = None,
-    instructions: Sequence[str] | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Acts until success or the step limit, in every copy of the environment.
-
-    Args:
-        env: The copies.
-        policy: What acts.
-        seeds: One initial state a copy.
-        config: Replanning and ensembling.
-        film: Records what is seen and foreseen.
-        max_decisions: Step limit; the environment's own by default.
-        instructions: What the policy is told, one sentence an initial state; the task's own by default.
-
-    Returns:
-        Success (boolean) and the number of decisions, one an initial state.
-    """
-    controller = Controller(policy, config)
-    controller.reset(len(seeds))
-    env.reset(seeds)
-    success = np.zeros(len(seeds), dtype=bool)
-    decisions = np.zeros(len(seeds), dtype=int)
-    for _ in range(max_decisions or env.max_steps):
-        active = ~success
-        if not active.any():
-            break
-        # Seeing costs more than acting: images are rendered only for a new plan.
-        observation = env.observe() if controller.due(active.tolist()) else None
-        if observation is not None and instructions is not None:
-            observation = replace(observation, instruction=tuple(instructions))
-        actions = controller.act(observation, active=active.tolist())
-        if film is not None and observation is not None:
-            film.add(observation, controller.plan, active)
-        success |= env.step(actions, active=active.tolist())
-        decisions += active
-    if film is not None:
-        film.add(env.observe(), controller.plan, ~success)
-    return success, decisions

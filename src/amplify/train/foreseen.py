@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from safetensors import SafetensorError, safe_open
@@ -16,10 +17,66 @@ from torch import Tensor
 from amplify.data.files import written_aside
 from amplify.data.sidecar import FOLDER
 from amplify.data.windows import WindowSet
+from amplify.forward.dynamics import ForwardDynamics
+from amplify.policy.bundle import Bundle
+from amplify.policy.info import info_of
+from amplify.train.stages import tokens_predicted
+from amplify.train.training_data import TrainingData
 
 logger = logging.getLogger(__name__)
 
 KEPT = "foreseen"
+
+
+def foreseen_tokens(
+    bundle: Bundle,
+    windows: WindowSet,
+    real: Int[Tensor, "w k"],
+    data: TrainingData,
+    *,
+    samples: int,
+    temperature: float,
+    seed: int,
+) -> Int[Tensor, "samples w k"] | None:
+    """The tokens that a bundle's forward dynamics foresees for every window, None where it can foresee none.
+
+    Args:
+        bundle: Its forward dynamics is frozen.
+        windows: Demonstrations with features.
+        real: Tokens of their tracks, which stay where nothing can be foreseen.
+        data: Where the windows come from.
+        samples: Random futures beside the likeliest.
+        temperature: Of the random futures.
+        seed: Of the random futures.
+    """
+    forward = bundle.module("forward", ForwardDynamics)
+    # Nothing can be foreseen for play, whose text asks for nothing.
+    known = np.isin(windows.instructions, info_of(bundle).instructions)[windows.instruction_numbers]
+    known |= forward.config.goal == "image"
+    if not known.any():
+        return None
+    key = {
+        "parent": bundle.hash,
+        "data": data.model_dump(mode="json", include={"features", "text"}) | {"cached": data.sight.cached},
+        "encoders": [header.recipe for header in (data.header(str(data.features)), data.text_header())],
+        "windows": hashlib.sha256(np.packbits(known).tobytes()).hexdigest(),
+        "futures": [samples, temperature, seed] if samples else [],
+    }
+    predicted = real.expand(1 + samples, -1, -1).clone()
+    predicted[:, torch.from_numpy(known)] = computed_once(
+        windows,
+        key,
+        lambda: tokens_predicted(
+            forward,
+            windows,
+            np.flatnonzero(known),
+            samples=samples,
+            temperature=temperature,
+            seed=seed,
+            label="foreseen tokens",
+        ),
+    )
+    return predicted
 
 
 def computed_once(

@@ -4,22 +4,18 @@ Every recipe writes ``RUN/bundle`` and is resumable: a finished run is only scor
 of other data, model, parent or budget is refused.
 """
 
-import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from jaxtyping import Int
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from amplify import rng
 from amplify.baselines.behaviour_cloning import BehaviourCloning
-from amplify.config import Config
-from amplify.data.windows import WindowSet
+from amplify.config import GrownConfig
 from amplify.errors import DataError
 from amplify.forward.dynamics import ForwardConfig, ForwardDynamics
 from amplify.inverse.action_decoder import ActionDecoder
@@ -40,7 +36,7 @@ from amplify.train.fine_tuning import (
     opened,
     refits,
 )
-from amplify.train.foreseen import computed_once
+from amplify.train.foreseen import foreseen_tokens
 from amplify.train.loop import TrainConfig, fit
 from amplify.train.saving import identity_of, learned_from, save_run, set_aside, with_eyes
 from amplify.train.sight import fit_seeing
@@ -50,7 +46,6 @@ from amplify.train.stages import (
     InverseStage,
     TokenizerStage,
     tokens_of_tracks,
-    tokens_predicted,
     tokens_zoomed,
 )
 from amplify.train.training_data import (
@@ -86,7 +81,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 
-class InverseTraining(Config):
+class InverseTraining(GrownConfig):
     """The budget of inverse dynamics, and where its motion tokens come from.
 
     Args:
@@ -102,6 +97,8 @@ class InverseTraining(Config):
         zoom_views: Views that are zoomed, all by default; a camera on the robot's hand comes with the robot.
     """
 
+    later: ClassVar[tuple[str, ...]] = ("zooms", "zoom_most", "zoom_views")
+
     loop: TrainConfig
     predicted_from: float = Field(default=0.5, ge=0, le=1)
     predicted_samples: int = Field(default=0, ge=0)
@@ -109,6 +106,12 @@ class InverseTraining(Config):
     zooms: int = Field(default=0, ge=0)
     zoom_most: float = Field(default=1.8, gt=1)
     zoom_views: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _zooms_if_asked(self) -> "InverseTraining":
+        if not self.zooms and (self.zoom_views or self.zoom_most != type(self).model_fields["zoom_most"].default):
+            raise ValueError("zoom_most and zoom_views say how to zoom, and zooms is 0: give zooms as well, 3 say")
+        return self
 
 
 def seeded(seed: int, name: str, build: Callable[[], nn.Module]) -> Any:
@@ -240,7 +243,8 @@ def train_inverse(
     changes_over = round(train.predicted_from * train.loop.steps)
     predicted = None
     if changes_over < train.loop.steps:
-        predicted = _foreseen(bundle, forward, seen, real, data, train)
+        options = {"samples": train.predicted_samples, "temperature": train.temperature, "seed": train.loop.seed}
+        predicted = foreseen_tokens(bundle, seen, real, data, **options)
     zoom = {"most": train.zoom_most, "views": train.zoom_views, "seed": train.loop.seed}
     variants = [tokens_zoomed(tokenizer, windows, number, **zoom) for number in range(train.zooms)]
     sizes, proprio, actions = action_sizes(seen, data)
@@ -286,44 +290,6 @@ def _warn_beyond(decoder: ActionDecoder, actions: Tensor) -> None:
             "its limits: --init-statistics refitted takes the range of the new data",
             100 * beyond,
         )
-
-
-def _foreseen(
-    bundle: Bundle,
-    forward: ForwardDynamics,
-    windows: WindowSet,
-    real: Int[Tensor, "w k"],
-    data: TrainingData,
-    train: InverseTraining,
-) -> Int[Tensor, "samples w k"] | None:
-    """The tokens that forward dynamics foresees for every window, None where it can foresee none."""
-    # Nothing can be foreseen for play, whose text asks for nothing: there the tokens stay those of the real tracks.
-    known = np.isin(windows.instructions, info_of(bundle).instructions)[windows.instruction_numbers]
-    known |= forward.config.goal == "image"
-    if not known.any():
-        return None
-    key = {
-        "parent": bundle.hash,
-        "data": data.model_dump(mode="json", include={"features", "text"}) | {"cached": data.sight.cached},
-        "encoders": [header.recipe for header in (data.header(str(data.features)), data.text_header())],
-        "windows": hashlib.sha256(np.packbits(known).tobytes()).hexdigest(),
-        "futures": [train.predicted_samples, train.temperature, train.loop.seed] if train.predicted_samples else [],
-    }
-    predicted = real.expand(1 + train.predicted_samples, -1, -1).clone()
-    predicted[:, torch.from_numpy(known)] = computed_once(
-        windows,
-        key,
-        lambda: tokens_predicted(
-            forward,
-            windows,
-            np.flatnonzero(known),
-            samples=train.predicted_samples,
-            temperature=train.temperature,
-            seed=train.loop.seed,
-            label="foreseen tokens",
-        ),
-    )
-    return predicted
 
 
 def train_behaviour_cloning(

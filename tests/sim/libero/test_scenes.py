@@ -5,7 +5,7 @@ import torch
 from amplify.bench.libero import LiberoBench, RandomPlans
 from amplify.cli import run
 from amplify.errors import UnknownNameError
-from amplify.evaluate.rollout import rollout
+from amplify.evaluate.acting import rollout
 from amplify.policy.controller import ControllerConfig
 from amplify.rng import numpy_generator
 from amplify.sim.ground_truth import GroundTruthTracker
