@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from amplify.data.aside import aside_of
 from amplify.data.remote import present, sent
 
 
@@ -15,7 +16,7 @@ from amplify.data.remote import present, sent
 def written_aside(path: Path) -> Iterator[Path]:
     """A path to write to; the file gets its real name when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    aside = aside_of(path)
     try:
         yield aside
         os.replace(aside, path)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
+from amplify.data.aside import aside_of
 from amplify.errors import DataError, MissingDependencyError, UsageError
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL)
@@ -203,7 +204,7 @@ class Mirror:
         if name not in self.listing():
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        aside = aside_of(path)
         try:
             with self._reported("read", name):
                 self._files.get_file(f"{self._base}/{name}", str(aside))

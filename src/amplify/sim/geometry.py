@@ -43,7 +43,12 @@ class Pinhole:
         self, positions: Float[np.ndarray, "*n 3"], frame: int
     ) -> tuple[Float[np.ndarray, "*n 2"], Float[np.ndarray, "*n"]]:
         """Normalised image points and depths in metres; behind the camera the point is only roughly placed."""
-        in_camera = (positions - self.position[frame]) @ self.rotation[frame]
+        return self.image((positions - self.position[frame]) @ self.rotation[frame], frame)
+
+    def image(
+        self, in_camera: Float[np.ndarray, "*n 3"], frame: int
+    ) -> tuple[Float[np.ndarray, "*n 2"], Float[np.ndarray, "*n"]]:
+        """As `project`, of positions in the camera's own axes (x to the right, y up, z backwards)."""
         depth = -in_camera[..., 2]
         points = in_camera[..., :2] / np.maximum(depth, NEAR_M)[..., None] / self.scale[frame]
         return points, depth
@@ -90,6 +95,24 @@ class Scene:
     def to_world(self, local: Float[np.ndarray, "n 3"], body: Int[np.ndarray, " n"]) -> Float[np.ndarray, "t n 3"]:
         """Points fixed to bodies, in the world at every frame."""
         return np.einsum("tnij,nj->tni", self.rotation[:, body], local) + self.position[:, body]
+
+    def moved(self, camera: Pinhole, frames: Int[np.ndarray, " f"], now: int) -> Bool[np.ndarray, "f bodies"]:
+        """Whether each body, or the camera, was anywhere else at other frames than it is now."""
+        turned = (self.rotation[frames] != self.rotation[now]).any(axis=(-2, -1))
+        shifted = (self.position[frames] != self.position[now]).any(axis=-1)
+        seen_from = (camera.position[frames] != camera.position[now]).any(axis=-1)
+        seen_from |= (camera.rotation[frames] != camera.rotation[now]).any(axis=(-2, -1))
+        seen_from |= (camera.scale[frames] != camera.scale[now]).any(axis=-1)
+        return turned | shifted | seen_from[:, None]
+
+    def in_camera(
+        self, camera: Pinhole, frame: int, body: Int[np.ndarray, " n"], local: Float[np.ndarray, "n 3"]
+    ) -> Float[np.ndarray, "n 3"]:
+        """Points fixed to bodies, in the camera's own axes, in metres."""
+        to_camera = camera.rotation[frame].T
+        rotation = to_camera @ self.rotation[frame]
+        position = (self.position[frame] - camera.position[frame]) @ to_camera.T
+        return np.einsum("nij,nj->ni", rotation[body], local) + position[body]
 
     def show(self, frame: int) -> None:
         """Puts everything where it was in the frame."""

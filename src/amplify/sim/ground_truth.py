@@ -66,32 +66,36 @@ class GroundTruthTracker:
         scene, camera = self._scene_and_camera(clip)
         query = queries.detach().cpu().double().numpy()
         frames, n = len(clip.frames), len(query)
-        body = np.zeros((frames, n), dtype=np.int64)
+        inside = (np.abs(query) <= 1).all(axis=-1)
+        body, reach_m = np.zeros((frames, n), dtype=np.int64), np.zeros((frames, n))
         local = np.zeros((frames, n, 3))
-        points = np.zeros((frames, horizon, n, 2), dtype=np.float32)
+        points = np.tile(query.astype(np.float32), (frames, horizon, 1, 1))
         visible = np.zeros((frames, horizon, n), dtype=bool)
         for now in range(frames):
             scene.show(now)
             directions = camera.directions(query, now)
             hits = scene.cast(camera, now, directions)
-            body[now] = hits.body
+            body[now], reach_m[now] = hits.body, hits.distance_m
             met = camera.position[now] + directions * hits.distance_m[:, None]
             rotation, position = scene.rotation[now], scene.position[now]
             local[now] = ((met - position[hits.body])[:, None] @ rotation[hits.body])[:, 0]
 
             starts = np.arange(max(0, now - horizon + 1), now + 1)
             owner = body[starts]
-            world = (rotation[owner] * local[starts][..., None, :]).sum(axis=-1) + position[owner]
-            seen_at, depth = camera.project(world, now)
-            seen = (np.abs(seen_at) <= 1).all(axis=-1) & (depth > 0)
-            resting = np.abs(seen_at - query).max(axis=-1) < RESTING
-            offset = world - camera.position[now]
-            distance = np.linalg.norm(offset, axis=-1)
-            seen &= ~resting | (hits.distance_m >= distance - self._tolerance_m)
-            unsure, before = seen & ~resting, distance - self._tolerance_m
-            ways = offset[unsure] / distance[unsure][:, None]
-            seen[unsure] = ~scene.hides(camera, now, ways, before[unsure])
-            points[starts, now - starts] = seen_at
+            # Most points have not moved since their query, nor has the camera: they need no arithmetic.
+            seen = inside & (hits.distance_m >= reach_m[starts] - self._tolerance_m)
+            row, point = np.nonzero(scene.moved(camera, starts, now)[np.arange(len(starts))[:, None], owner])
+            placed = scene.in_camera(camera, now, owner[row, point], local[starts[row], point])
+            seen_at, depth = camera.image(placed, now)
+            points[starts[row], now - starts[row], point] = seen_at
+            distance = np.linalg.norm(placed, axis=-1)
+            resting = np.abs(seen_at - query[point]).max(axis=-1) < RESTING
+            found = (np.abs(seen_at) <= 1).all(axis=-1) & (depth > 0)
+            found &= ~resting | (hits.distance_m[point] >= distance - self._tolerance_m)
+            unsure = found & ~resting
+            ways = placed[unsure] @ camera.rotation[now].T / distance[unsure][:, None]
+            found[unsure] = ~scene.hides(camera, now, ways, distance[unsure] - self._tolerance_m)
+            seen[row, point] = found
             visible[starts, now - starts] = seen
         return _windows(points, visible)
 
