@@ -112,7 +112,7 @@ class Scene:
         to_camera = camera.rotation[frame].T
         rotation = to_camera @ self.rotation[frame]
         position = (self.position[frame] - camera.position[frame]) @ to_camera.T
-        return np.einsum("nij,nj->ni", rotation[body], local) + position[body]
+        return np.einsum("nij,nj->ni", rotation.take(body, axis=0), local) + position.take(body, axis=0)
 
     def show(self, frame: int) -> None:
         """Puts everything where it was in the frame."""
