@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from amplify.errors import DataError, UnknownNameError, UsageError
 from amplify.inverse import InverseConfig, InverseDynamics
+from amplify.inverse.action_decoder import PostureReading
 from amplify.types import ActionChunk, Features
 
 SIZES = {"vision_width": 24, "patches": 4, "views": 2, "proprio_width": 3, "action_width": 2}
@@ -126,6 +127,35 @@ def test_image_dropout_drops_the_given_share_in_training_only():
     assert loss_of(model, features, *rest, seed=0) == loss_of(model, features, *rest, seed=1)
 
 
+def test_noise_disturbs_proprioception_in_training_only():
+    model, batch = make_model(proprio_noise=0.1), make_batch()
+    model.fit_scalers(batch[1], batch[3].actions.flatten(0, 1))
+    generator = torch.Generator().manual_seed(0)
+    many = batch[1][:1].expand(4000, -1)
+    off = model.decoder.proprio_scaler.scale(model.decoder._disturbed(many, generator) - many)
+    off = off + model.decoder.proprio_scaler.centre / model.decoder.proprio_scaler.half_range
+    assert torch.allclose(off.std(dim=0), torch.tensor(0.1), atol=0.01)
+    assert off.mean(dim=0).abs().max() < 0.01
+    assert loss_of(model, *batch, seed=0) != loss_of(model, *batch, seed=1)
+    model.eval()
+    assert loss_of(model, *batch, seed=0) == loss_of(model, *batch, seed=1)
+
+
+def test_posture_turns_what_a_code_means():
+    """A motion of the hand's camera is a direction only with the hand's angle: 2 angles × 2 motions, as in XOR."""
+    torch.manual_seed(0)
+    reading = PostureReading(1, 1, 16)
+    angle, motion = torch.tensor([[0.0], [torch.pi], [0.0], [torch.pi]]), torch.tensor([1.0, 1.0, -1.0, -1.0])
+    wanted = angle.cos()[:, 0] * motion
+    optimiser = torch.optim.Adam(reading.parameters(), lr=0.01)
+    for _ in range(200):
+        loss = (reading(motion[:, None, None], angle, angle)[:, 0, 0] - wanted).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert loss < 0.01
+
+
 def test_full_image_dropout_makes_a_blind_model():
     model, (features, *rest) = make_model(image_dropout=1.0), make_batch()
     other = replace(features, vision=features.vision + 1 + torch.randn_like(features.vision))
@@ -140,6 +170,7 @@ def test_full_image_dropout_makes_a_blind_model():
         {"width": 64}, {"layers": 2}, {"heads": 4}, {"dropout": 0.3}, {"head": "l1"}, {"discount": 0.5}, {"std": 0.3},
         {"image_dropout": 0.5}, {"proprio_scaling": "standard"}, {"view_fusion": "concat"}, {"feature_norm": "none"},
         {"key_positions": False}, {"context_norm": False}, {"discrete": (1,)}, {"head": "diffusion"}, {"head": "flow"},
+        {"posture": "read"}, {"proprio_noise": 0.2},
     ],
     ids=lambda change: "-".join(map(str, next(iter(change.items())))),
 )  # fmt: skip

@@ -2,12 +2,12 @@
 
 Inverse dynamics learns from demonstrations of twenty pick-and-place tasks in living rooms; forward dynamics also saw
 videos of the targets, on another floor, from farther away and with other things around. So inverse dynamics is shown no
-image, and motion also as nearer and farther cameras would see it. Three controls: behaviour cloning of the same
-demonstrations (which hears the targets' sentences for the first time), AMPLIFY that is told to fetch another thing, and
-inverse dynamics that is shown no motion.
+image, motion also as nearer and farther cameras would see it, and tokens in which the hand's camera counts as much as
+the scene's. Three controls: behaviour cloning of the same demonstrations (which hears the targets' sentences for the
+first time), AMPLIFY that is told to fetch another thing, and inverse dynamics that is shown no motion.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from amplify.experiments.arms import Arm, Outcomes, points_text
@@ -29,6 +29,10 @@ SOURCES = (*range(46, 63), 69, 71, 72)
 """Numbers of LIBERO-90's tasks in its first four living rooms, and of three more that put something beside or on a
 plate: things are taken from above and put into a basket or a tray, or down."""
 
+MOTION_ALONE: Mapping[str, Any] = {"image_dropout": 1.0, "posture": "read", "proprio_noise": 0.1}
+"""Inverse dynamics that cannot take an unknown scene for a known one, by its image or by where the arm is, and that reads
+what the hand's camera sees together with how the hand is turned."""
+
 
 class LiberoZeroShot(Study):
     """Success in LIBERO-Object without one action of its tasks."""
@@ -48,8 +52,13 @@ class LiberoZeroShot(Study):
 
     @classmethod
     def configured(cls, budget: str, **changes: Any) -> LabConfig:
-        """LIBERO's budgets."""
-        return libero_config(budget, **{"tracker": cls.tracker, "suite": TARGET_SUITE, **changes})
+        """LIBERO's budgets, with tokens in which both cameras count alike.
+
+        The scene's camera stands elsewhere in the targets, while the hand's moves with the robot as ever: what it sees
+        must not be left out of the tokens.
+        """
+        config = libero_config(budget, **{"tracker": cls.tracker, "suite": TARGET_SUITE, **changes})
+        return config.model_copy(update={"tokenizer": config.tokenizer.model_copy(update={"view_weights": ()})})
 
     def goals(self) -> Sequence[Cell]:
         """All arms' rollouts."""
@@ -85,8 +94,7 @@ class LiberoZeroShot(Study):
         # A squared error answers a doubt with the mean of what may be meant, an absolute one with the likelier.
         if method == CLONING:
             return self.lab.cloning(demos, seed, training=training, head="l1")
-        # Without the image inverse dynamics cannot take a scene that it does not know for one that it does.
-        changes: dict[str, Any] = {"motion": "none"} if method == BLIND else {"image_dropout": 1.0}
+        changes: dict[str, Any] = {"motion": "none"} if method == BLIND else MOTION_ALONE
         return self.lab.inverse(self.lab.forward(self.videos()), demos, seed, training=training, head="l1", **changes)
 
     def evidence(self, store: Store) -> Evidence:

@@ -16,6 +16,34 @@ from amplify.protocols import ActionHead
 from amplify.types import ActionChunk
 
 
+class PostureReading(nn.Module):
+    """Guide tokens in the light of how the robot stands, to be added to what they mean by themselves.
+
+    Args:
+        guide_width: Channels of a guide token.
+        proprio_width: Dimensions of proprioception.
+        width: Channels of what is added.
+    """
+
+    def __init__(self, guide_width: int, proprio_width: int, width: int):
+        super().__init__()
+        self.posture = nn.Sequential(nn.Linear(3 * proprio_width, width), nn.GELU(), nn.Linear(width, width))
+        self.together = nn.Sequential(nn.Linear(guide_width + width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(
+        self, guide: Float[Tensor, "b g e"], proprio: Float[Tensor, "b q"], scaled: Float[Tensor, "b q"]
+    ) -> Float[Tensor, "b g w"]:
+        """What is to be added.
+
+        Args:
+            guide: What says what to do.
+            proprio: Environment units; where these are radians, sines and cosines say where joints point.
+            scaled: The same, scaled.
+        """
+        posture = self.posture(torch.cat([scaled, proprio.sin(), proprio.cos()], dim=-1))
+        return self.together(torch.cat([guide, posture[:, None].expand(-1, guide.shape[1], -1)], dim=-1))
+
+
 class ActionDecoder(nn.Module):
     """An action head that sees image, proprioception and guide tokens.
 
@@ -63,6 +91,7 @@ class ActionDecoder(nn.Module):
         self.vision = nn.Sequential(feature_norm(config.feature_norm, token_width), nn.Linear(token_width, width))
         self.proprio = nn.Linear(proprio_width, width)
         self.guide = nn.Linear(guide_width, width)
+        self.reading = PostureReading(guide_width, proprio_width, width) if config.posture == "read" else None
         self.no_image = embedding_table(width)
         self.positions = embedding_table(context_tokens, width) if config.key_positions else None
         self.context_norm = nn.LayerNorm(width, bias=False) if config.context_norm else nn.Identity()
@@ -94,7 +123,8 @@ class ActionDecoder(nn.Module):
             DataError: Something is of another shape than the model was made for.
         """
         self._require("action chunks", actions.actions)
-        context = self.context(vision, proprio, guide, present=present, blind=self._drop_images(vision, generator))
+        blind = self._drop_images(vision, generator)
+        context = self.context(vision, self._disturbed(proprio, generator), guide, present=present, blind=blind)
         target = self.action_scaler.scale(actions.actions).clamp(-1, 1)
         loss, guess = self.head.loss(context, target, actions.valid, generator=generator)
         error = (guess - target).abs().mean(dim=-1)
@@ -154,12 +184,23 @@ class ActionDecoder(nn.Module):
             absent = absent.all(dim=1)[:, None] if joined else absent.repeat_interleave(vision.shape[2], dim=1)
             unseen = unseen | absent
         image = torch.where(unseen[..., None], self.no_image, image)
-        tokens = (image, self.proprio(self.proprio_scaler.scale(proprio))[:, None], self.guide(guide))
-        context = torch.cat(tokens, dim=1)
+        scaled = self.proprio_scaler.scale(proprio)
+        guided = self.guide(guide)
+        if self.reading is not None:
+            guided = guided + self.reading(guide, proprio, scaled)
+        context = torch.cat((image, self.proprio(scaled)[:, None], guided), dim=1)
         return self.context_norm(context if self.positions is None else context + self.positions)
 
     def _require(self, what: str, given: Tensor) -> None:
         require_axes(what, given, **self._wanted[what])
+
+    def _disturbed(self, proprio: Tensor, generator: torch.Generator | None) -> Tensor:
+        """In training, with noise; in environment units, as it was."""
+        if not self.training or not self.config.proprio_noise:
+            return proprio
+        noise = torch.randn(proprio.shape, generator=generator, device=proprio.device, dtype=proprio.dtype)
+        scaler = self.proprio_scaler
+        return scaler.unscale(scaler.scale(proprio) + self.config.proprio_noise * noise)
 
     def _drop_images(self, vision: Tensor, generator: torch.Generator | None) -> Tensor:
         """Which samples lose their image: in training a random share, in evaluation all or none."""

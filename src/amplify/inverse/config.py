@@ -1,17 +1,17 @@
 """Settings of inverse dynamics, and of the baselines that share its action decoder."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from amplify.config import Config
+from amplify.config import GrownConfig
 
 FAST_DENOISING = {"denoiser": "queries", "foretells": "actions", "mean_draws": 16}
 """Settings with which diffusion and flow learn about as fast as direct regression, and act more surely; see
 ``docs/models.md``."""
 
 
-class InverseConfig(Config):
+class InverseConfig(GrownConfig):
     """Sizes, loss and action head of inverse dynamics, and of behaviour cloning.
 
     Args:
@@ -59,7 +59,13 @@ class InverseConfig(Config):
             tokenizer's decoder states, in which similar motions are close). "none" hides them: the control that has to
             act on image and proprioception alone.
         proprio_scaling: "range" (minimum and maximum to ±1) or "standard" (mean 0, standard deviation 1).
+        posture: Whether proprioception is a "token" of its own, as in the paper, or is also "read" together with every
+            motion token: what a camera on the hand sees means a direction only with how the hand is turned.
+        proprio_noise: Standard deviation of noise on scaled proprioception in training, so that where the robot is does
+            not tell by itself what it does next.
     """
+
+    later: ClassVar[tuple[str, ...]] = ("posture", "proprio_noise")
 
     width: int = Field(default=768, ge=1)
     layers: int = Field(default=4, ge=1)
@@ -89,6 +95,8 @@ class InverseConfig(Config):
     image_dropout: float = Field(default=0.0, ge=0, le=1)
     motion: Literal["codes", "steps", "none"] = "codes"
     proprio_scaling: Literal["range", "standard"] = "range"
+    posture: Literal["token", "read"] = "token"
+    proprio_noise: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _fits_together(self) -> "InverseConfig":
