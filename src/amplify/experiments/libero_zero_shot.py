@@ -30,8 +30,8 @@ SOURCES = (*range(46, 63), 69, 71, 72)
 plate: things are taken from above and put into a basket or a tray, or down."""
 
 MOTION_ALONE: Mapping[str, Any] = {"image_dropout": 1.0, "posture": "read", "proprio_noise": 0.1}
-"""Inverse dynamics that cannot take an unknown scene for a known one, by its image or by where the arm is, and that reads
-what the hand's camera sees together with how the hand is turned."""
+"""Inverse dynamics that cannot take an unknown scene for a known one, by its image or by where the arm is, and that
+reads what the hand's camera sees together with how the hand is turned."""
 
 
 class LiberoZeroShot(Study):
@@ -94,7 +94,7 @@ class LiberoZeroShot(Study):
         # A squared error answers a doubt with the mean of what may be meant, an absolute one with the likelier.
         if method == CLONING:
             return self.lab.cloning(demos, seed, training=training, head="l1")
-        changes: dict[str, Any] = {"motion": "none"} if method == BLIND else MOTION_ALONE
+        changes: Mapping[str, Any] = {"motion": "none"} if method == BLIND else MOTION_ALONE
         return self.lab.inverse(self.lab.forward(self.videos()), demos, seed, training=training, head="l1", **changes)
 
     def evidence(self, store: Store) -> Evidence:
