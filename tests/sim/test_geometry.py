@@ -42,7 +42,7 @@ def test_a_point_on_a_pixels_ray_projects_to_the_pixel(quaternion, fovy, aspect,
     query = np.array([point])
     direction = camera.directions(query, 0)
     np.testing.assert_allclose(np.linalg.norm(direction, axis=-1), 1)
-    projected, depth = camera.project(camera.position[0] + distance * direction, 0)
+    projected, depth = camera.image(distance * direction @ camera.rotation[0], 0)
     if depth[0] > 0.02:
         np.testing.assert_allclose(projected, query, atol=1e-9)
     assert depth[0] > 0

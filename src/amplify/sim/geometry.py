@@ -39,16 +39,15 @@ class Pinhole:
         in_camera /= np.linalg.norm(in_camera, axis=-1, keepdims=True)
         return in_camera @ self.rotation[frame].T
 
-    def project(
-        self, positions: Float[np.ndarray, "*n 3"], frame: int
-    ) -> tuple[Float[np.ndarray, "*n 2"], Float[np.ndarray, "*n"]]:
-        """Normalised image points and depths in metres; behind the camera the point is only roughly placed."""
-        return self.image((positions - self.position[frame]) @ self.rotation[frame], frame)
-
     def image(
         self, in_camera: Float[np.ndarray, "*n 3"], frame: int
     ) -> tuple[Float[np.ndarray, "*n 2"], Float[np.ndarray, "*n"]]:
-        """As `project`, of positions in the camera's own axes (x to the right, y up, z backwards)."""
+        """Normalised image points and depths in metres; behind the camera a point is only roughly placed.
+
+        Args:
+            in_camera: Positions in the camera's own axes: x to the right, y up, z backwards, in metres.
+            frame: Which of its fields of view.
+        """
         depth = -in_camera[..., 2]
         points = in_camera[..., :2] / np.maximum(depth, NEAR_M)[..., None] / self.scale[frame]
         return points, depth
