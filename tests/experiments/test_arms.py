@@ -50,6 +50,19 @@ def test_seeds_and_cells_are_put_together(outcomes: Outcomes):
     assert outcomes.success("theirs", "none") is None
 
 
+def test_there_is_no_ratio_to_nothing(tmp_path: Path):
+    store, lab = Store(tmp_path), Lab(lab_config("smoke"))
+    arms = [
+        arm(store, lab, "ours", "few", [{"drawer-open": [1, 1, 1, 0]}], dropout=0.1),
+        arm(store, lab, "theirs", "few", [{"drawer-open": [0, 0, 0, 0]}], dropout=0.2),
+    ]
+    outcomes = Outcomes(arms, store, seed=0)
+    assert outcomes.figures("ours")["few"]["ours against"]["theirs"]["ratio"] is None
+    tables = [table for section in outcomes.sections("ours", text="") for table in section.tables]
+    (times,) = [row[-1] for table in tables if table.header[-1] == "ratio" for row in table.rows]
+    assert times is None
+
+
 def test_comparisons_are_computed_where_both_were_run(outcomes: Outcomes):
     figures = outcomes.figures("ours")
     versus = figures["few"]["ours against"]["theirs"]

@@ -118,7 +118,8 @@ class Outcomes:
             for theirs in table:
                 if theirs != ours and ours in table:
                     gap, ratio = self.difference(ours, theirs, condition), self.ratio(ours, theirs, condition)
-                    rows.append([condition, theirs, points_text(gap), f"{interval_text(ratio)} ×"])
+                    times = f"{interval_text(ratio)} ×" if math.isfinite(ratio.mean) else None
+                    rows.append([condition, theirs, points_text(gap), times])
         return Table(
             header=["condition", f"{ours} against", "difference, points", "ratio"],
             rows=rows,
