@@ -28,9 +28,13 @@ def begun(path, how):
 
 
 def test_an_error_leaves_neither_the_file_nor_anything_beside_it(tmp_path):
-    with pytest.raises(RuntimeError), written_aside(tmp_path / "a.json") as aside:
-        aside.write_text("half")
-        raise RuntimeError
+    def fail() -> None:
+        with written_aside(tmp_path / "a.json") as aside:
+            aside.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert not list(tmp_path.iterdir())
 
 
@@ -46,7 +50,8 @@ def test_what_others_are_writing_stays(tmp_path):
     elsewhere = tmp_path / f".a.json.another_machine-{2**22 + 1}.tmp"
     elsewhere.write_text("half")
     with begun(tmp_path / "episode-1.safetensors", "alive") as process:
-        assert process.stdout is not None and process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdin is not None
         assert process.stdout.readline() == "writing\n"
         write_json(tmp_path / "other.json", {})
         assert len(list(tmp_path.glob(".episode-1*.tmp"))) == 1
@@ -54,4 +59,3 @@ def test_what_others_are_writing_stays(tmp_path):
         process.stdin.flush()
         assert process.wait(60) == 0
     assert {path.name for path in tmp_path.iterdir()} == {elsewhere.name, "episode-1.safetensors", "other.json"}
-

@@ -109,7 +109,7 @@ def test_other_settings_and_other_datasets_are_refused(tmp_path):
 
 def test_a_source_that_has_grown_goes_into_another_folder(tmp_path):
     run_import(plan(Toy("a")), tmp_path / "out", workers=0)
-    with pytest.raises(DataError, match="more than it had(.|\n)*1 new: b"):
+    with pytest.raises(DataError, match=r"more than it had(.|\n)*1 new: b"):
         run_import(plan(Toy("a"), Toy("b")), tmp_path / "out", workers=0)
 
 
@@ -131,7 +131,6 @@ def test_many_reasons_are_shortened_in_the_summary(tmp_path):
     assert summary["skipped"] == 30
     assert len(summary["set_aside"]) == 21
     assert "10 more" in summary["set_aside"]["…"]
-
 
 
 def test_frames_are_read_as_they_are_written(tmp_path):

@@ -55,7 +55,10 @@ def test_libero_options(tmp_path, capsys):
 
 
 def test_libero_sentences(tmp_path, capsys):
-    said = {"problem_info": json.dumps({"language_instruction": '"Open the box"'}), "bddl_file_name": "a/b/open_it.bddl"}
+    said = {
+        "problem_info": json.dumps({"language_instruction": '"Open the box"'}),
+        "bddl_file_name": "a/b/open_it.bddl",
+    }
     libero_task(tmp_path / "in/open_it_demo.hdf5", attributes=said)
     imported(capsys, "libero", tmp_path / "in", tmp_path / "a")
     assert Dataset.open(tmp_path / "a").episodes[0].instruction == "Open the box"
@@ -83,7 +86,17 @@ def test_robomimic(tmp_path, capsys, form):
 
 def test_robomimic_options(tmp_path, capsys):
     robomimic_file(tmp_path / "can.hdf5")
-    options = ("--filter", "train", "--proprio", "object", "--instruction", "fetch the can", "--fps", "5", "--upside-down")
+    options = (
+        "--filter",
+        "train",
+        "--proprio",
+        "object",
+        "--instruction",
+        "fetch the can",
+        "--fps",
+        "5",
+        "--upside-down",
+    )
     imported(capsys, "robomimic", tmp_path, tmp_path / "out", *options, "--cameras", "agentview_image", "--size", "8")
     found = Dataset.open(tmp_path / "out")
     assert [e.info["demo"] for e in found.episodes] == ["demo_0", "demo_2"]
@@ -237,7 +250,9 @@ def test_images_of_many_forms_are_read(tmp_path):
 
 def test_compressed_arrays_may_be_much_larger_than_their_bytes(tmp_path):
     with h5py.File(tmp_path / "a.hdf5", "w") as file:
-        file.create_dataset("zeros", data=np.zeros((200, 128, 128, 3), np.uint8), compression="gzip", chunks=(50, 128, 128, 3))
+        file.create_dataset(
+            "zeros", data=np.zeros((200, 128, 128, 3), np.uint8), compression="gzip", chunks=(50, 128, 128, 3)
+        )
     with opened(tmp_path / "a.hdf5") as file:
         assert stored(file, "zeros", tmp_path / "a.hdf5").shape[0] == 200
 

@@ -130,10 +130,8 @@ def test_image_dropout_drops_the_given_share_in_training_only():
 def test_noise_disturbs_proprioception_in_training_only():
     model, batch = make_model(proprio_noise=0.1), make_batch()
     model.fit_scalers(batch[1], batch[3].actions.flatten(0, 1))
-    generator = torch.Generator().manual_seed(0)
-    many = batch[1][:1].expand(4000, -1)
-    off = model.decoder.proprio_scaler.scale(model.decoder._disturbed(many, generator) - many)
-    off = off + model.decoder.proprio_scaler.centre / model.decoder.proprio_scaler.half_range
+    scale, many = model.decoder.proprio_scaler.scale, batch[1][:1].expand(4000, -1)
+    off = scale(model.decoder._disturbed(many, torch.Generator().manual_seed(0))) - scale(many)
     assert torch.allclose(off.std(dim=0), torch.tensor(0.1), atol=0.01)
     assert off.mean(dim=0).abs().max() < 0.01
     assert loss_of(model, *batch, seed=0) != loss_of(model, *batch, seed=1)
