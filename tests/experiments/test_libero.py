@@ -6,8 +6,9 @@ from amplify.experiments.engine.cell import closure
 from amplify.experiments.few_shot import FewShot
 from amplify.experiments.lab import Lab
 from amplify.experiments.libero import LiberoObject, LiberoSmoke
-from amplify.experiments.libero_zero_shot import BLIND, CLONING, MISLED, SOURCES, LiberoZeroShot
+from amplify.experiments.libero_zero_shot import BLIND, CLONING, KITCHEN_BOWLS, LiberoSpatialZeroShot, LiberoZeroShot
 from amplify.experiments.simulators import Libero
+from amplify.sim.libero.tasks import suite_tasks
 
 libero = pytest.mark.libero
 
@@ -50,22 +51,29 @@ def test_both_methods_share_demonstrations_decoder_and_steps():
 
 
 @libero
-def test_zero_shot_never_sees_an_action_of_the_targets():
-    study = LiberoZeroShot(LiberoZeroShot.configured("laptop"))
+@pytest.mark.parametrize(("kind", "sources"), [(LiberoZeroShot, 20), (LiberoSpatialZeroShot, 17)])
+def test_zero_shot_never_sees_an_action_of_the_targets(kind, sources):
+    study = kind(kind.configured("laptop"))
     for arm in study.arms():
         for (rollouts,) in arm.runs:
-            assert rollouts.rollout.benchmark == "libero/libero_object"
+            assert rollouts.rollout.benchmark == f"libero/{kind.suite}"
             for part in rollouts.model.data.parts:
                 assert part.recording.record.suite == "libero_90"
-                assert len(part.recording.record.task_names) == len(SOURCES) == 20
-    misled = next(arm for arm in study.arms() if arm.method == MISLED).runs[0][0].rollout
-    for task, sentence in misled.instructions:
-        thing = sentence.removeprefix("pick the ").split(" and ")[0]
-        assert thing.replace(" ", "_") not in task
+                assert len(part.recording.record.task_names) == sources
+    misled = next(arm for arm in study.arms() if arm.method == study.misled).runs[0][0].rollout
+    tasks = {task.name: task.instruction for task in suite_tasks(kind.suite)}
+    assert sorted(sentence for _, sentence in misled.instructions) == sorted(tasks.values())
+    assert all(sentence != tasks[task] for task, sentence in misled.instructions)
     assert study.model(BLIND, 0).model.motion == "none"
     assert study.model(CLONING, 0).kind == "cloning"
     suites = {part.recording.record.suite: part.recording.record.actions for part in study.videos().parts}
-    assert suites == {"libero_object": False, "libero_90": True}
+    assert suites == {kind.suite: False, "libero_90": True}
+
+
+@libero
+def test_actions_of_bowls_come_from_kitchens():
+    names = [suite_tasks("libero_90")[number].name for number in KITCHEN_BOWLS]
+    assert all(name.startswith("KITCHEN") and "bowl" in name for name in names)
 
 
 @libero

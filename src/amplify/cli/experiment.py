@@ -28,7 +28,8 @@ def experiment(
             and diffusion at equal processor time), "trackers" (what better tracks are worth), "encoders" (fine-tuned
             eyes, unseen wordings), "ablation" (one option changed at a time), "beyond" (tokens of a moving camera,
             likelihood of a given motion), "libero-smoke" (two tasks of LIBERO-Object, in minutes), "libero-object" (ten
-            tasks: AMPLIFY and behaviour cloning) or "libero-zero-shot" (actions of LIBERO-90, videos of LIBERO-Object).
+            tasks: AMPLIFY and behaviour cloning), "libero-zero-shot" (actions of LIBERO-90, videos of LIBERO-Object) or
+            "libero-spatial-zero-shot" (the same with LIBERO-Spatial).
         out: Folder of all experiments; finished cells in it are shared, and the same command resumes.
         budget: "smoke" (its figures mean nothing), "laptop" or "long".
         seed: Of recording, training and evaluation.

@@ -1,10 +1,11 @@
-"""Zero target actions in LIBERO: actions come from other scenes of LIBERO-90, of LIBERO-Object only videos are seen.
+"""Zero target actions in LIBERO: actions come from other scenes of LIBERO-90, of the targets only videos are seen.
 
-Inverse dynamics learns from demonstrations of twenty pick-and-place tasks in living rooms; forward dynamics also saw
-videos of the targets, on another floor, from farther away and with other things around. So inverse dynamics is shown no
-image, motion also as nearer and farther cameras would see it, and tokens in which the hand's camera counts as much as
-the scene's. Three controls: behaviour cloning of the same demonstrations (which hears the targets' sentences for the
-first time), AMPLIFY that is told to fetch another thing, and inverse dynamics that is shown no motion.
+Inverse dynamics learns from demonstrations of pick-and-place tasks in living rooms (for LIBERO-Object) or kitchens (for
+LIBERO-Spatial); forward dynamics also saw videos of the targets, on another floor or table, from another distance and
+with other things around. So inverse dynamics is shown no image, motion also as nearer and farther cameras would see it,
+and tokens in which the hand's camera counts as much as the scene's. Three controls: behaviour cloning of the same
+demonstrations (which hears the targets' sentences for the first time), AMPLIFY that is told to do the next task's, and
+inverse dynamics that is shown no motion.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,10 +25,13 @@ from amplify.sim.libero.tasks import find_task, suite_tasks
 AMPLIFY, CLONING = "AMPLIFY", "behaviour cloning"
 MISLED, BLIND = "AMPLIFY, told to fetch another thing", "inverse dynamics without tokens"
 CONDITION = "no action of the targets"
-SOURCE_SUITE, TARGET_SUITE = "libero_90", "libero_object"
-SOURCES = (*range(46, 63), 69, 71, 72)
+SOURCE_SUITE = "libero_90"
+LIVING_ROOMS = (*range(46, 63), 69, 71, 72)
 """Numbers of LIBERO-90's tasks in its first four living rooms, and of three more that put something beside or on a
 plate: things are taken from above and put into a basket or a tray, or down."""
+
+KITCHEN_BOWLS = (2, 9, 10, *range(12, 18), 24, 25, 29, 30, 31, 36, 37, 43)
+"""Numbers of LIBERO-90's kitchen tasks in which one bowl is put somewhere, and nothing else is done."""
 
 MOTION_ALONE: Mapping[str, Any] = {"image_dropout": 1.0, "posture": "read", "proprio_noise": 0.1}
 """Inverse dynamics that cannot take an unknown scene for a known one, by its image or by where the arm is, and that
@@ -40,11 +44,14 @@ class LiberoZeroShot(Study):
     name = "libero-zero-shot"
     tracker = "ground-truth"
     question = "LIBERO-Object from videos alone: does AMPLIFY do it with actions of other scenes?"
+    suite = "libero_object"
+    sources = LIVING_ROOMS
+    misled = MISLED
 
     def __init__(self, config: LabConfig):
         super().__init__(config)
         self.lab = Lab(config)
-        numbers = SOURCES[:1] if config.budget == "smoke" else SOURCES
+        numbers = self.sources[:1] if config.budget == "smoke" else self.sources
         sources = tuple(suite_tasks(SOURCE_SUITE)[number].name for number in numbers)
         # What is learned from need not be apart from where policies act: that is in another suite.
         simulator = Libero(suite=SOURCE_SUITE, states=(("demos", 0, 49),))
@@ -57,7 +64,7 @@ class LiberoZeroShot(Study):
         The scene's camera stands elsewhere in the targets, while the hand's moves with the robot as ever: what it sees
         must not be left out of the tokens.
         """
-        config = libero_config(budget, **{"tracker": cls.tracker, "suite": TARGET_SUITE, **changes})
+        config = libero_config(budget, **{"tracker": cls.tracker, "suite": cls.suite, **changes})
         return config.model_copy(update={"tokenizer": config.tokenizer.model_copy(update={"view_weights": ()})})
 
     def goals(self) -> Sequence[Cell]:
@@ -66,19 +73,19 @@ class LiberoZeroShot(Study):
 
     def arms(self) -> list[Arm]:
         """AMPLIFY and its controls."""
-        return [self._arm(method) for method in (AMPLIFY, CLONING, MISLED, BLIND)]
+        return [self._arm(method) for method in (AMPLIFY, CLONING, self.misled, BLIND)]
 
     def _arm(self, method: str) -> Arm:
         # The claim rests on two arms; the others need no more than to be told apart from the first.
         seeds = range(self.config.training_seeds if method in (AMPLIFY, CLONING) else 1)
-        misled = tuple((task, self._another(task)) for task in self.config.tasks) if method == MISLED else ()
+        misled = tuple((task, self._another(task)) for task in self.config.tasks) if method == self.misled else ()
         runs = tuple((self.lab.rollouts(self.model(method, seed), instructions=misled),) for seed in seeds)
         return Arm(method=method, condition=CONDITION, runs=runs)
 
     def _another(self, task: str) -> str:
-        """The sentence of the suite's next task, whose thing often lies in the same scene."""
-        tasks = suite_tasks(TARGET_SUITE)
-        return tasks[(find_task(TARGET_SUITE, task).index + 1) % len(tasks)].instruction
+        """The sentence of the suite's next task; what it asks for is often in the same scene."""
+        tasks = suite_tasks(self.suite)
+        return tasks[(find_task(self.suite, task).index + 1) % len(tasks)].instruction
 
     def demos(self) -> Recording:
         """Demonstrations of the source tasks."""
@@ -123,3 +130,13 @@ class LiberoZeroShot(Study):
             figures={**outcomes.figures(AMPLIFY), "recordings": recorded(store, recordings)},
             sections=[*outcomes.sections(AMPLIFY, text=text), recorded_section(store, recordings)],
         )
+
+
+class LiberoSpatialZeroShot(LiberoZeroShot):
+    """The same recipe where nothing of it was chosen: bowls that words tell apart, with actions of kitchens."""
+
+    name = "libero-spatial-zero-shot"
+    question = "LIBERO-Spatial from videos alone: does AMPLIFY do it with actions of other scenes?"
+    suite = "libero_spatial"
+    sources = KITCHEN_BOWLS
+    misled = "AMPLIFY, told of another place"
