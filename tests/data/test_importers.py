@@ -36,8 +36,8 @@ def test_demonstrations_are_read_upright_and_in_order(tmp_path):
     path = write_task(tmp_path / "libero_goal" / "open_the_top_drawer_demo.hdf5")
     found = list(read_episodes(tmp_path))
     assert [(demo.number, demo.length) for demo, _ in found] == list(LENGTHS.items())
-    assert cameras(path) == ("agentview", "eye_in_hand")
     demo, episode = found[1]
+    assert cameras(demo) == ("agentview", "eye_in_hand")
     assert (demo.suite, demo.task, demo.key) == ("libero_goal", "open_the_top_drawer", "data/demo_2")
     assert episode.instruction == "open the top drawer"
     assert episode.frames["agentview"][0, 0, 0, 0] == 112

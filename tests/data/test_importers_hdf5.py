@@ -204,9 +204,22 @@ def no_images(path, other):
         file["data/demo_1/obs/agentview_rgb"] = np.zeros((4, 7))
 
 
+def nothing_there(path, other):
+    with h5py.File(path, "a") as file:
+        del file["data/demo_1"]
+        file["data/demo_1"] = h5py.SoftLink("/nowhere")
+
+
+def no_actions(path, other):
+    with h5py.File(path, "a") as file:
+        del file["data/demo_1/actions"]
+
+
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
+        (nothing_there, "lacks /data/demo_1/actions"),
+        (no_actions, "lacks /data/demo_1/actions"),
         (external, "another file"),
         (virtual, "another file"),
         (absurd, "claims more"),
@@ -223,6 +236,31 @@ def test_a_broken_demonstration_is_named_and_set_aside(tmp_path, capsys, fault, 
     assert (summary["episodes"], summary["skipped"]) == (1, 1)
     assert reason in summary["set_aside"]["in/open_it/demo_1"]
     assert "1 of 2" in imported(capsys, "libero", tmp_path / "in", tmp_path / "out2", "--strict", code=1)
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_demonstration_that_is_not_there_costs_robomimic_no_other(tmp_path, capsys, number):
+    path = robomimic_file(tmp_path / "in/can.hdf5")
+    with h5py.File(path, "a") as file:
+        del file[f"data/demo_{number}"]
+        file[f"data/demo_{number}"] = h5py.SoftLink("/nowhere")
+    summary = imported(capsys, "robomimic", path, tmp_path / "out")
+    assert (summary["episodes"], summary["skipped"]) == (2, 1)
+    assert summary["set_aside"] == {f"in/can/demo_{number}": "it is no group of arrays"}
+
+
+def test_a_first_demonstration_without_images_costs_no_other(tmp_path, capsys):
+    path = libero_task(tmp_path / "in/open_it_demo.hdf5")
+    with h5py.File(path, "a") as file:
+        del file["data/demo_0/obs"]
+    summary = imported(capsys, "libero", path, tmp_path / "out")
+    assert (summary["episodes"], summary["skipped"]) == (1, 1)
+    assert Dataset.open(tmp_path / "out").spec.cameras == ("agentview", "eye_in_hand")
+    path = robomimic_file(tmp_path / "in/can.hdf5")
+    with h5py.File(path, "a") as file:
+        del file["data/demo_0/obs/agentview_image"]
+    summary = imported(capsys, "robomimic", path, tmp_path / "out2")
+    assert list(summary["set_aside"]) == ["in/can/demo_0"]
 
 
 def test_images_of_many_forms_are_read(tmp_path):

@@ -1,9 +1,9 @@
 """A demonstration in an HDF5 file: a group with images, proprioception and actions, a row a step."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
@@ -12,6 +12,9 @@ from amplify.data.episode import Footage
 from amplify.data.importers.hdf5 import image_shape, images, numbers, opened, stored
 from amplify.errors import DataError
 from amplify.video import Shaping
+
+D = TypeVar("D")
+L = TypeVar("L")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +109,26 @@ def image_sizes(file: Any, group: str, cameras: dict[str, str], path: Path) -> d
         DataError: An array is missing or holds no images.
     """
     return {camera: image_shape(stored(file, f"{group}/{name}", path), path) for camera, name in cameras.items()}
+
+
+def first_sound(demos: Iterable[D], look: Callable[[D], L], path: Path) -> L:
+    """What one demonstration of a file says of all: the first one that is not damaged.
+
+    Args:
+        demos: In the file's order.
+        look: Reads what all have from one.
+        path: The file, for messages.
+
+    Raises:
+        DataError: None can be read; the first one's reason.
+    """
+    reason = DataError(f"{path} is damaged: no demonstration can be opened", remedy="copy it again")
+    for number, demo in enumerate(demos):
+        try:
+            return look(demo)
+        except DataError as error:
+            reason = error if number == 0 else reason
+    raise reason
 
 
 def _rows(found: Any) -> int:

@@ -17,7 +17,7 @@ from pydantic import PositiveInt
 
 from amplify.config import Config
 from amplify.data.health import reason_of
-from amplify.data.importers.demonstration import HDF5Recording, image_sizes
+from amplify.data.importers.demonstration import HDF5Recording, first_sound, image_sizes
 from amplify.data.importers.engine import Plan
 from amplify.data.importers.hdf5 import array, member, numbers, opened, probe, stored, text
 from amplify.data.importers.options import shaping_of
@@ -82,21 +82,38 @@ def demonstrations(path: Path) -> list[Demonstration]:
     Raises:
         DataError: The file is damaged or of another layout.
     """
+    found, broken = _sorted_out(path)
+    if broken:
+        names = ", ".join(f"{name} ({reason})" for name, reason in list(broken.items())[:3])
+        raise DataError(f"demonstrations of {path} cannot be read", got=names, remedy="copy the file again")
+    return found
+
+
+def _sorted_out(path: Path) -> tuple[list[Demonstration], dict[str, str]]:
+    """Demonstrations that have actions, by number, and why the others have none."""
+    found, broken = [], {}
     with opened(path) as file:
         names = [match for name in member(file, "data", path) or {} if (match := re.fullmatch(r"demo_(\d+)", name))]
         if not names:
             raise DataError(f"{path} is not in LIBERO's layout", allowed="groups data/demo_0, data/demo_1, …")
-        return [
-            Demonstration(path=path, number=number, length=stored(file, f"data/demo_{number}/actions", path).shape[0])
-            for number in sorted(int(match[1]) for match in names)
-        ]
+        for number in sorted(int(match[1]) for match in names):
+            try:
+                actions = stored(file, f"data/demo_{number}/actions", path)
+                found.append(Demonstration(path=path, number=number, length=len(actions)))
+            except DataError as error:
+                broken[_name(path, number)] = reason_of(error)
+    return found, broken
 
 
-def cameras(path: Path) -> tuple[str, ...]:
-    """Names of the cameras of a task's file."""
-    with opened(path) as file:
-        first = file[demonstrations(path)[0].key]
-        return tuple(sorted(name.removesuffix("_rgb") for name in first.get("obs", {}) if name.endswith("_rgb")))
+def _name(path: Path, number: int) -> str:
+    return f"{path.parent.name}/{path.stem.removesuffix(SUFFIX)}/demo_{number}"
+
+
+def cameras(demo: Demonstration) -> tuple[str, ...]:
+    """Names of the cameras of a demonstration."""
+    with opened(demo.path) as file:
+        obs = file[demo.key].get("obs", {})
+        return tuple(sorted(name.removesuffix("_rgb") for name in obs if name.endswith("_rgb")))
 
 
 def read_demonstration(demo: Demonstration, views: Sequence[str] = ()) -> Episode:
@@ -109,7 +126,7 @@ def read_demonstration(demo: Demonstration, views: Sequence[str] = ()) -> Episod
     Raises:
         DataError: Something is missing, or arrays have different lengths.
     """
-    views = tuple(views) or cameras(demo.path)
+    views = tuple(views) or cameras(demo)
     with opened(demo.path) as file:
         group = file[demo.key]
         frames = {view: array(group, f"obs/{view}_rgb", demo.path) for view in views}
@@ -198,9 +215,10 @@ def plan_libero(source: Path, config: LiberoConfig, *, bddl: Path | None = None)
             if source.is_dir():
                 confined(source, path)
             probe(path)
-            demos = demonstrations(path)
-            spec = spec or _spec(demos[0], config)
+            demos, broken = _sorted_out(path)
+            spec = spec or first_sound(demos, lambda demo: _spec(demo, config), path)
             recordings += [_recording(demo, spec, config, _language(demo, bddl)) for demo in demos]
+            set_aside |= broken
         except DataError as error:
             set_aside[str(path)] = reason_of(error)
     if spec is None:
@@ -213,7 +231,7 @@ def _recording(demo: Demonstration, spec: DatasetSpec, config: LiberoConfig, ins
     with opened(demo.path) as file:
         upside_down = text(file["data"].attrs.get("macros_image_convention", "opengl")) == "opengl"
     return HDF5Recording(
-        name=f"{demo.suite}/{demo.task}/demo_{demo.number}",
+        name=_name(demo.path, demo.number),
         path=demo.path,
         group=demo.key,
         cameras={camera: f"obs/{camera}_rgb" for camera in spec.cameras},
@@ -228,7 +246,7 @@ def _recording(demo: Demonstration, spec: DatasetSpec, config: LiberoConfig, ins
 
 
 def _spec(demo: Demonstration, config: LiberoConfig) -> DatasetSpec:
-    there = {camera: f"obs/{camera}_rgb" for camera in cameras(demo.path)}
+    there = {camera: f"obs/{camera}_rgb" for camera in cameras(demo)}
     chosen = {camera: pick(camera, there, kind="camera") for camera in config.cameras} or there
     with opened(demo.path) as file:
         sizes = image_sizes(file, demo.key, chosen, demo.path)

@@ -9,6 +9,7 @@ Source: https://robomimic.github.io/docs/datasets/overview.html
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from pydantic import PositiveInt
 
 from amplify.config import Config
 from amplify.data.health import reason_of
-from amplify.data.importers.demonstration import HDF5Recording, hdf5_files, image_sizes
+from amplify.data.importers.demonstration import HDF5Recording, first_sound, hdf5_files, image_sizes
 from amplify.data.importers.engine import Plan
 from amplify.data.importers.hdf5 import array, image_shape, member, opened, probe, stored, text
 from amplify.data.importers.options import safe_name, shaping_of
@@ -78,8 +79,11 @@ def plan_robomimic(source: Path, config: RobomimicConfig) -> Plan:
             probe(path)
             with opened(path) as file:
                 demos = _demonstrations(file, path, config.filter)
-                first = first or _layout(file, f"data/{demos[0]}", path, config)
-                recordings += _recordings(file, demos, path, config, *first)
+                faults = {demo: _fault(file, demo, path) for demo in demos}
+                sound = [demo for demo in demos if faults[demo] is None]
+                first = first or first_sound(sound, partial(_layout, file, path, config), path)
+                recordings += _recordings(file, sound, path, config, *first)
+                set_aside |= {_name(path, demo): fault for demo, fault in faults.items() if fault is not None}
         except DataError as error:
             set_aside[str(path)] = reason_of(error)
     if first is None:
@@ -101,10 +105,23 @@ def _demonstrations(file: Any, path: Path, wanted: str | None) -> list[str]:
     return sorted(names, key=lambda name: int(name.removeprefix("demo_")))
 
 
+def _name(path: Path, demo: str) -> str:
+    return f"{path.parent.name}/{path.stem}/{demo}"
+
+
+def _fault(file: Any, demo: str, path: Path) -> str | None:
+    """Why a demonstration cannot be opened."""
+    try:
+        return None if isinstance(member(file, f"data/{demo}", path), h5py.Group) else "it is no group of arrays"
+    except DataError as error:
+        return reason_of(error)
+
+
 def _layout(
-    file: Any, group: str, path: Path, config: RobomimicConfig
+    file: Any, path: Path, config: RobomimicConfig, demo: str
 ) -> tuple[DatasetSpec, dict[str, str], tuple[str, ...]]:
     """What all episodes have, of each camera its array, and the arrays of proprioception."""
+    group = f"data/{demo}"
     keys = _keys(file, f"{group}/obs", path)
     pictures = [key for key in keys if _is_image(file, f"{group}/obs/{key}", path)]
     if not pictures:
@@ -144,7 +161,7 @@ def _recordings(
 ) -> Iterator[HDF5Recording]:
     for demo in demos:
         yield HDF5Recording(
-            name=f"{path.parent.name}/{path.stem}/{demo}",
+            name=_name(path, demo),
             path=path,
             group=f"data/{demo}",
             cameras=arrays,
