@@ -103,7 +103,7 @@ class ReferenceLoader:
     @cached_property
     def views(self) -> tuple[str, ...]:
         """Cameras, in order."""
-        return self._views or cameras(self.demonstrations[0].path)
+        return self._views or cameras(self.demonstrations[0])
 
     def index(self, horizon: int) -> list[list[Any]]:
         """Every sample: its demonstration, first row, row after the last, and the demonstration's length."""
