@@ -24,7 +24,10 @@ def results(out: Path) -> dict[str, float]:
 
 
 # Those in LIBERO need its package, and but for the smallest minutes.
-MARKS = {"libero-smoke": pytest.mark.libero, "libero-object": pytest.mark.slow, "libero-zero-shot": pytest.mark.slow}
+MARKS = {
+    "libero-smoke": pytest.mark.libero,
+    **dict.fromkeys(("libero-object", "libero-zero-shot", "libero-spatial-zero-shot"), pytest.mark.slow),
+}
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in sorted(STUDIES)])
