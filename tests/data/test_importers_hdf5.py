@@ -215,9 +215,16 @@ def no_actions(path, other):
         del file["data/demo_1/actions"]
 
 
+def one_number(path, other):
+    no_actions(path, other)
+    with h5py.File(path, "a") as file:
+        file["data/demo_1/actions"] = 1.0
+
+
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
+        (one_number, "no table of numbers"),
         (nothing_there, "lacks /data/demo_1/actions"),
         (no_actions, "lacks /data/demo_1/actions"),
         (external, "another file"),

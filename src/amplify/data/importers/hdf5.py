@@ -151,7 +151,7 @@ def array(group: Any, name: str, path: Path) -> np.ndarray:
     if claimed > MAX_ARRAY_BYTES:
         raise DataError(f"{path}: {found.name} is too large to read whole", got=f"shape {found.shape}")
     try:
-        return found[()]
+        return np.asarray(found[()])
     except _DAMAGE as error:
         raise DataError(f"{path}: {found.name} cannot be read", got=str(error), remedy="copy it again") from None
 
@@ -168,7 +168,7 @@ def numbers(group: Any, name: str, path: Path) -> np.ndarray:
         DataError: As `array`; or it holds something else than numbers.
     """
     values = array(group, name, path)
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub" or values.ndim < 1:
+    if values.dtype.kind not in "fiub" or values.ndim < 1:
         raise DataError(f"{path}: {group.name.rstrip('/')}/{name} is no table of numbers")
     return values.reshape(len(values), -1).astype(np.float32)
 

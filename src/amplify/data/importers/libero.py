@@ -99,7 +99,8 @@ def _sorted_out(path: Path) -> tuple[list[Demonstration], dict[str, str]]:
         for number in sorted(int(match[1]) for match in names):
             try:
                 actions = stored(file, f"data/demo_{number}/actions", path)
-                found.append(Demonstration(path=path, number=number, length=len(actions)))
+                length = actions.shape[0] if actions.shape else 0
+                found.append(Demonstration(path=path, number=number, length=length))
             except DataError as error:
                 broken[_name(path, number)] = reason_of(error)
     return found, broken
